@@ -1,0 +1,43 @@
+// Package gguf reads and writes GGUF files, the container in which llama.cpp and its relatives keep a model. It knows
+// bytes, not models: keys with typed values, tensors with a shape and a block format, and where their data lies. What a
+// key or a tensor means is the business of the packages above.
+//
+// # Layout
+//
+// A file of version 3 is little-endian throughout and has two parts:
+//
+//	magic "GGUF" | version u32 | tensor count u64 | key count u64      header
+//	key count    × { key string | type u32 | value }                   keys
+//	tensor count × { name string | rank u32 | rank × dim u64 |         tensor infos
+//	                 type u32 | offset u64 }
+//	zero bytes up to a multiple of the alignment
+//	tensor count × { data | zero bytes up to the alignment }           data section
+//
+// A string is a u64 length and that many bytes. An array is an element type u32, a count u64 and the elements; its
+// elements may be arrays again. The first dimension is the one that varies fastest, so a matrix with dims [64 512] is
+// 512 rows of 64. Offsets count from the start of the data section, and tensors follow one another there in the order of
+// their infos with nothing but padding between. The alignment is 32 unless the key "general.alignment" says otherwise.
+// Version 2 differs in nothing that matters to a little-endian reader; version 1 had 32-bit counts and is refused.
+//
+// The format is described in ggml's docs/gguf.md; where that text is silent this package does what ggml's gguf.cpp does.
+//
+// # Reading
+//
+// [Open] believes nothing. Every count, length, rank, dimension and offset is compared with what the file can hold before
+// memory is spent on it, so the cost of a damaged file is bounded by its size, never by its claims. Each kind of damage
+// is a [*FormatError] with a [Kind], the key or tensor, and the byte at fault.
+//
+// Keys are read into memory in one piece and decoded when asked for, which keeps a vocabulary of 100,000 pieces cheap to
+// open. Tensor data is mapped into memory where the system can, and read on demand where it cannot.
+//
+// # Elements
+//
+// Elements are stored in blocks: one number for F32, F16 and BF16; 32 numbers sharing a scale for Q8_0. A [Codec]
+// translates between blocks and float32. The codecs here are plain and exact: they are what faster code elsewhere is
+// tested against. A tensor of a type that has no codec can still be listed and copied.
+//
+// # Writing
+//
+// A [Writer] collects keys and tensors and streams them out in version 3. Keys and tensors taken from another file are
+// copied byte for byte. [Writer.WriteFile] never leaves half a file under the target's name.
+package gguf

@@ -1,0 +1,146 @@
+package gguf
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+)
+
+// File is an open GGUF file. Its methods but Close may be called concurrently.
+type File struct {
+	path       string
+	size       uint64
+	version    uint32
+	alignment  uint64
+	head       []byte // everything before the padding of the data section
+	dataOffset uint64 // of the data section in the file
+
+	keys        []keyEntry
+	keyIndex    map[string]int
+	tensors     []*Tensor
+	tensorIndex map[string]*Tensor
+
+	data source
+}
+
+// Open opens a file, reads its keys and tensor infos and checks them. Tensor data is mapped into memory where the system
+// can and read on demand otherwise; while it is mapped, another process that shortens the file can crash this one.
+//
+// A damaged file is a [*FormatError]; a missing or unreadable one is the error of os.Open, so that
+// errors.Is(err, fs.ErrNotExist) holds.
+func Open(path string) (*File, error) { return open(path, true) }
+
+// open is Open with a choice: mapped or always read.
+func open(path string, mapped bool) (_ *File, err error) {
+	// Before opening it, because opening a named pipe would wait for a writer.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("gguf: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &FormatError{Kind: KindNotRegular, Path: path}
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("gguf: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, file.Close())
+		}
+	}()
+	if info, err = file.Stat(); err != nil {
+		return nil, fmt.Errorf("gguf: %w", err)
+	}
+	f, err := parse(file, uint64(info.Size()))
+	if err != nil {
+		return nil, inFile(err, path)
+	}
+	f.path = path
+	f.data = openSource(file, info.Size(), mapped)
+	return f, nil
+}
+
+// inFile adds the path to an error of parse.
+func inFile(err error, path string) error {
+	var damage *FormatError
+	if errors.As(err, &damage) {
+		damage.Path = path
+		return damage
+	}
+	return fmt.Errorf("%w (%s)", err, path)
+}
+
+// Close releases the file and its map. Data handed out before must not be used any more; values stay valid.
+func (f *File) Close() error {
+	if err := f.data.close(); err != nil {
+		return fmt.Errorf("gguf: %s: %w", f.path, err)
+	}
+	return nil
+}
+
+// Path returns the path given to [Open].
+func (f *File) Path() string { return f.path }
+
+// Version returns the version of the format, 2 or 3.
+func (f *File) Version() uint32 { return f.version }
+
+// Alignment returns the alignment of tensor data in bytes, a power of two.
+func (f *File) Alignment() uint64 { return f.alignment }
+
+// Size returns the size of the file in bytes.
+func (f *File) Size() int64 { return int64(f.size) }
+
+// DataOffset returns where in the file the data section starts, in bytes. Offsets of tensors count from there.
+func (f *File) DataOffset() uint64 { return f.dataOffset }
+
+// Keys returns the names of the keys in the order of the file.
+func (f *File) Keys() []string {
+	names := make([]string, len(f.keys))
+	for i, e := range f.keys {
+		names[i] = e.name
+	}
+	return names
+}
+
+// Value returns the value of a key.
+func (f *File) Value(key string) (Value, bool) {
+	i, ok := f.keyIndex[key]
+	if !ok {
+		return Value{}, false
+	}
+	e := f.keys[i]
+	return Value{Type: e.typ, Elem: e.elem, n: e.n, raw: f.head[e.value:e.end:e.end]}, true
+}
+
+// Tensors returns the tensors in the order of the file.
+func (f *File) Tensors() []*Tensor { return slices.Clone(f.tensors) }
+
+// Tensor returns the tensor of a name.
+func (f *File) Tensor(name string) (*Tensor, bool) {
+	t, ok := f.tensorIndex[name]
+	return t, ok
+}
+
+// Data returns the data of one of the file's tensors, t.Bytes long. It must not be written to and is valid until Close.
+// Where the file is mapped it costs nothing; elsewhere it is read once and kept.
+func (f *File) Data(t *Tensor) ([]byte, error) {
+	if f.tensorIndex[t.Name] != t {
+		return nil, fmt.Errorf("gguf: %s: tensor %q: not of this file", f.path, t.Name)
+	}
+	b, err := f.data.view(f.dataOffset+t.Offset, t.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("gguf: %s: tensor %q: %w", f.path, t.Name, err)
+	}
+	return b, nil
+}
+
+// copyData streams the data of t to w.
+func (f *File) copyData(w io.Writer, t *Tensor) error {
+	if err := f.data.copyTo(w, f.dataOffset+t.Offset, t.Bytes); err != nil {
+		return fmt.Errorf("gguf: copying tensor %q of %s: %w", t.Name, f.path, err)
+	}
+	return nil
+}

@@ -1,0 +1,275 @@
+package gguf
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// Writer collects what shall stand in a file and writes it as GGUF version 3: first the keys copied from other files,
+// then those that were set, then the tensors in the order in which they were added.
+//
+// Data is not copied into the Writer: slices given to [Writer.AddTensor] must stay as they are, and files given to
+// [Writer.CopyTensors] open, until the file is written. A Writer may write more than once.
+type Writer struct {
+	copied  keyList
+	set     keyList
+	tensors []tensorOut
+	names   map[string]bool
+	err     error // the first error of CopyKeys or CopyTensors
+}
+
+// rawKey is a key with its value as it stands in the file: value type, then value.
+type rawKey struct {
+	name  string
+	value []byte
+}
+
+// tensorOut is a tensor to be written; its data is either data or that of from in file.
+type tensorOut struct {
+	Tensor
+	data []byte
+	file *File
+	from *Tensor
+}
+
+// NewWriter returns a Writer with no keys and no tensors.
+func NewWriter() *Writer {
+	return &Writer{names: map[string]bool{}}
+}
+
+// Set sets a key to v and replaces a value it had before, be it set or copied; a copied key keeps its place. v is a bool,
+// string, float32, float64, an integer with its width in its type (int8 to uint64), a slice of one of these, or a
+// [Value]. The error wraps [ErrInvalid].
+func (w *Writer) Set(key string, v any) error {
+	if len(key) == 0 || len(key) > maxKeyBytes {
+		return fmt.Errorf("gguf: key %q: %w: %d bytes, must be 1 to %d", abbreviate(key), ErrInvalid, len(key), maxKeyBytes)
+	}
+	raw, err := encodeValue(v)
+	if err != nil {
+		return fmt.Errorf("gguf: key %q: %w", key, err)
+	}
+	if n, ok := v.(uint32); key == alignmentKey && !(ok && validAlignment(uint64(n))) {
+		return fmt.Errorf("gguf: key %q: %w: %v, must be a uint32, a power of two and a multiple of 8", key, ErrInvalid, v)
+	}
+	w.set.put(rawKey{key, raw})
+	return nil
+}
+
+// CopyKeys takes over the keys of f for which keep is true (all if keep is nil), byte for byte and in their order. They
+// come before the keys set by [Writer.Set], which wins over a copied key of the same name. A key copied twice is an error
+// of the writing. f may be closed afterwards.
+func (w *Writer) CopyKeys(f *File, keep func(key string) bool) {
+	for _, e := range f.keys {
+		if keep != nil && !keep(e.name) {
+			continue
+		}
+		if w.copied.has(e.name) {
+			w.fail(fmt.Errorf("gguf: key %q: %w: copied twice, again from %s", abbreviate(e.name), ErrInvalid, f.path))
+			return
+		}
+		w.copied.put(rawKey{e.name, f.head[e.start:e.end]})
+	}
+}
+
+// AddTensor adds a tensor with the given data: blocks of type t, dims[0] varying fastest. The error wraps [ErrInvalid].
+func (w *Writer) AddTensor(name string, t Type, dims []uint64, data []byte) error {
+	if len(name) == 0 || len(name) > maxNameBytes {
+		return fmt.Errorf("gguf: tensor %q: %w: name of %d bytes, must be 1 to %d", abbreviate(name), ErrInvalid, len(name), maxNameBytes)
+	}
+	size, problem := tensorBytes(t, dims)
+	if problem != nil {
+		return fmt.Errorf("gguf: tensor %q: %w: %s: %s", name, ErrInvalid, problem.kind, problem.detail)
+	}
+	if uint64(len(data)) != size {
+		return fmt.Errorf("gguf: tensor %q: %w: %d bytes of data, %v of %v needs %d", name, ErrInvalid, len(data), dims, t, size)
+	}
+	return w.add(tensorOut{Tensor: Tensor{Name: name, Type: t, Dims: slices.Clone(dims), Bytes: size}, data: data})
+}
+
+// CopyTensors takes over all tensors of f, byte for byte and in their order. Their data is streamed when the file is
+// written. A name that is there already is an error of the writing.
+func (w *Writer) CopyTensors(f *File) {
+	for _, t := range f.tensors {
+		if err := w.add(tensorOut{Tensor: *t, file: f, from: t}); err != nil {
+			w.fail(err)
+			return
+		}
+	}
+}
+
+// add appends t unless its name is taken.
+func (w *Writer) add(t tensorOut) error {
+	if w.names[t.Name] {
+		return fmt.Errorf("gguf: tensor %q: %w: name is taken", t.Name, ErrInvalid)
+	}
+	w.names[t.Name] = true
+	w.tensors = append(w.tensors, t)
+	return nil
+}
+
+// fail keeps the first error of the methods that return none.
+func (w *Writer) fail(err error) {
+	if w.err == nil {
+		w.err = err
+	}
+}
+
+// WriteTo writes the file to out and returns the number of bytes written.
+func (w *Writer) WriteTo(out io.Writer) (int64, error) {
+	if w.err != nil {
+		return 0, w.err
+	}
+	counter := &countingWriter{out: out}
+	buffered := bufio.NewWriterSize(counter, 1<<20)
+	err := w.write(buffered)
+	if err == nil {
+		err = buffered.Flush()
+	}
+	return counter.n, err
+}
+
+// write writes header, keys, infos and data.
+func (w *Writer) write(out *bufio.Writer) error {
+	keys := w.keys()
+	alignment, err := writtenAlignment(keys)
+	if err != nil {
+		return err
+	}
+	head := w.head(keys, alignment)
+	if _, err := out.Write(head); err != nil {
+		return fmt.Errorf("gguf: %w", err)
+	}
+	if len(w.tensors) == 0 {
+		return nil
+	}
+	if err := pad(out, uint64(len(head)), alignment); err != nil {
+		return err
+	}
+	for i := range w.tensors {
+		t := &w.tensors[i]
+		if err := t.write(out); err != nil {
+			return err
+		}
+		if err := pad(out, t.Bytes, alignment); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// head builds everything before the padding of the data section.
+func (w *Writer) head(keys []rawKey, alignment uint64) []byte {
+	b := append([]byte(nil), magic...)
+	b = binary.LittleEndian.AppendUint32(b, writtenVersion)
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(w.tensors)))
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(keys)))
+	for _, k := range keys {
+		b = appendString(b, k.name)
+		b = append(b, k.value...)
+	}
+	var offset uint64
+	for _, t := range w.tensors {
+		b = appendString(b, t.Name)
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(t.Dims)))
+		for _, d := range t.Dims {
+			b = binary.LittleEndian.AppendUint64(b, d)
+		}
+		b = binary.LittleEndian.AppendUint32(b, uint32(t.Type))
+		b = binary.LittleEndian.AppendUint64(b, offset)
+		offset += padded(t.Bytes, alignment)
+	}
+	return b
+}
+
+// keys joins copied and set keys.
+func (w *Writer) keys() []rawKey {
+	var keys []rawKey
+	for _, k := range w.copied.keys {
+		if i, ok := w.set.index[k.name]; ok {
+			k = w.set.keys[i]
+		}
+		keys = append(keys, k)
+	}
+	for _, k := range w.set.keys {
+		if !w.copied.has(k.name) {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// writtenAlignment returns the alignment that the keys ask for. Both ways for a key to come here check it, but a copied
+// one may be of another integer type than the uint32 of Set.
+func writtenAlignment(keys []rawKey) (uint64, error) {
+	i := slices.IndexFunc(keys, func(k rawKey) bool { return k.name == alignmentKey })
+	if i < 0 {
+		return defaultAlignment, nil
+	}
+	raw := keys[i].value
+	v := Value{Type: ValueType(binary.LittleEndian.Uint32(raw)), raw: raw[4:]}
+	n, err := v.Uint()
+	if err != nil {
+		return 0, fmt.Errorf("gguf: key %q: %w", alignmentKey, err)
+	}
+	return n, nil
+}
+
+// write writes the data of t.
+func (t *tensorOut) write(out io.Writer) error {
+	if t.file != nil {
+		return t.file.copyData(out, t.from)
+	}
+	if _, err := out.Write(t.data); err != nil {
+		return fmt.Errorf("gguf: tensor %q: %w", t.Name, err)
+	}
+	return nil
+}
+
+// pad writes the zero bytes that lead from n to the next multiple of alignment.
+func pad(out *bufio.Writer, n, alignment uint64) error {
+	for range padded(n, alignment) - n {
+		if err := out.WriteByte(0); err != nil {
+			return fmt.Errorf("gguf: %w", err)
+		}
+	}
+	return nil
+}
+
+// countingWriter counts what reaches out.
+type countingWriter struct {
+	out io.Writer
+	n   int64
+}
+
+func (c *countingWriter) Write(b []byte) (int, error) {
+	n, err := c.out.Write(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// keyList is a list of keys with distinct names.
+type keyList struct {
+	keys  []rawKey
+	index map[string]int
+}
+
+func (l *keyList) has(name string) bool {
+	_, ok := l.index[name]
+	return ok
+}
+
+// put replaces the key of the same name, or appends k.
+func (l *keyList) put(k rawKey) {
+	if i, ok := l.index[k.name]; ok {
+		l.keys[i] = k
+		return
+	}
+	if l.index == nil {
+		l.index = map[string]int{}
+	}
+	l.index[k.name] = len(l.keys)
+	l.keys = append(l.keys, k)
+}
