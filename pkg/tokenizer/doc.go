@@ -1,0 +1,32 @@
+// Package tokenizer turns text into the token ids a language model was trained
+// on, and back.
+//
+// A GGUF file carries its vocabulary under tokenizer.ggml.*: the pieces of text
+// that are tokens, a score and a type for each, the ids with a special meaning
+// and a few switches. [New] reads them, trusting nothing. The ids are those of
+// llama.cpp for the same vocabulary, because a model sees a different text when a
+// single id differs.
+//
+// # SentencePiece BPE
+//
+// The model called "llama" is SentencePiece's byte-pair encoding. Spaces are
+// written as ▁ (U+2581) and one is put in front, so that a word has the same
+// pieces at the start of a text as inside it. The text begins as a list of
+// characters; as long as two neighbours joined spell a token, the pair whose
+// token has the highest score is joined, the leftmost such pair first. A
+// character that is no token by itself becomes one byte token (<0x00> … <0xFF>)
+// for each byte of its UTF-8.
+//
+// # Special tokens
+//
+// Before that, the text is cut at special tokens, longest first: user-defined
+// ones always, control tokens such as <s> and the unknown token only on request
+// ([EncodeOptions.ParseSpecial]), so that they stay text in what a user wrote.
+// Each stretch of text between two special tokens gets its own space in front.
+//
+// # Other models
+//
+// How the text between special tokens becomes ids and how an id becomes text is
+// behind one small interface; a vocabulary of a model without one is refused with
+// [ErrUnsupported] rather than read approximately.
+package tokenizer
