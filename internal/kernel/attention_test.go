@@ -1,0 +1,147 @@
+package kernel_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/elastiformer/elastiformer/internal/kernel"
+)
+
+// heads lists attention shapes: queries, keys, head width, floats between rows, and
+// keys that the first query sees.
+var heads = []struct{ m, n, dh, gap, first int }{
+	{1, 1, 4, 0, 1},
+	{1, 37, 8, 0, 37}, // one query with a past
+	{5, 5, 3, 0, 1},
+	{33, 33, 6, 2, 1}, // more than one block of queries
+	{70, 70, 16, 16, 1},
+	{40, 90, 8, 1, 51},
+	{6, 300, 64, 0, 290},
+	{0, 0, 8, 0, 0},
+}
+
+func randomHead(r *rand.Rand, m, n, dh, gap, first int) kernel.Head {
+	h := kernel.Head{
+		Q: randomMat(r, m, dh, gap), K: randomMat(r, n, dh, gap), V: randomMat(r, n, dh, gap),
+		Scale: kernel.AttentionScale(dh),
+	}
+	for i := range m {
+		h.Visible = append(h.Visible, int32(min(n, first+i)))
+	}
+	return h
+}
+
+// naiveAttention is one value of the output, the plain sums of the definition.
+func naiveAttention(h *kernel.Head, i, c int) (value, logSum float64) {
+	seen := int(h.Visible[i])
+	score := make([]float64, seen)
+	top := math.Inf(-1)
+	for j := range score {
+		for k := range h.Q.Cols {
+			score[j] += at(h.Q, i, k) * at(h.K, j, k)
+		}
+		score[j] *= float64(h.Scale)
+		top = max(top, score[j])
+	}
+	var sum float64
+	for j, s := range score {
+		e := math.Exp(s - top)
+		sum += e
+		value += e * at(h.V, j, c)
+	}
+	return value / sum, top + math.Log(sum)
+}
+
+func TestAttend(t *testing.T) {
+	r := newRand(1)
+	for _, s := range heads {
+		h := randomHead(r, s.m, s.n, s.dh, s.gap, s.first)
+		o, lse := randomMat(r, s.m, s.dh, s.gap), make([]float32, s.m)
+		h.Attend(o, lse)
+		near(t, fmt.Sprint(s), o, 1e-5, func(i, c int) (float64, float64) {
+			want, _ := naiveAttention(&h, i, c)
+			return want, 1
+		})
+		near(t, fmt.Sprint(s, " lse"), kernel.NewMat(s.m, 1, lse), 1e-5, func(i, _ int) (float64, float64) {
+			_, want := naiveAttention(&h, i, 0)
+			return want, 1
+		})
+		bare := randomMat(r, s.m, s.dh, s.gap)
+		h.Attend(bare, nil)
+		same(t, fmt.Sprint(s, " without lse"), bare, o)
+	}
+}
+
+// What lies behind the visible keys, NaN included, does not matter, and a query gives
+// the same result to the last bit alone as in a block.
+func TestAttendSeesOnlyWhatIsVisible(t *testing.T) {
+	r := newRand(2)
+	h := randomHead(r, 50, 60, 6, 0, 11)
+	whole := randomMat(r, 50, 6, 0)
+	h.Attend(whole, nil)
+	for _, i := range []int{0, 1, 31, 32, 49} {
+		one := h
+		one.Q, one.Visible = h.Q.RowRange(i, i+1), h.Visible[i:i+1]
+		one.K, one.V = clone(h.K), clone(h.V)
+		for j := int(h.Visible[i]); j < 60; j++ {
+			for c := range 6 {
+				one.K.Row(j)[c], one.V.Row(j)[c] = float32(math.NaN()), float32(math.Inf(1))
+			}
+		}
+		got := randomMat(r, 1, 6, 0)
+		one.Attend(got, nil)
+		same(t, fmt.Sprintf("query %d alone", i), got, whole.RowRange(i, i+1))
+	}
+}
+
+// Scores far beyond the range of e^x give the value of the best key.
+func TestAttendExtremeScores(t *testing.T) {
+	h := kernel.Head{
+		Q: kernel.NewMat(1, 1, []float32{1000}), K: kernel.NewMat(3, 1, []float32{-5, 7, 6}),
+		V: kernel.NewMat(3, 1, []float32{1, 2, 3}), Visible: []int32{3}, Scale: 1,
+	}
+	o, lse := kernel.NewMat(1, 1, make([]float32, 1)), make([]float32, 1)
+	h.Attend(o, lse)
+	if o.Data[0] != 2 || lse[0] != 7000 {
+		t.Errorf("got %v, lse %v; want 2 and 7000", o.Data[0], lse[0])
+	}
+}
+
+func TestAttendBackward(t *testing.T) {
+	r := newRand(3)
+	for _, s := range heads {
+		if s.n > 100 {
+			continue // differences of every value take too long
+		}
+		h := randomHead(r, s.m, s.n, s.dh, s.gap, s.first)
+		do := randomMat(r, s.m, s.dh, s.gap)
+		o, lse := randomMat(r, s.m, s.dh, s.gap), make([]float32, s.m)
+		h.Attend(o, lse)
+		loss := func() (sum float64) {
+			for i := range s.m {
+				for c := range s.dh {
+					v, _ := naiveAttention(&h, i, c)
+					sum += v * at(do, i, c)
+				}
+			}
+			return sum
+		}
+		before := randomMat(r, max(s.m, s.n), s.dh, s.gap) // gradients are added to what is there
+		dq, dk, dv := clone(before.RowRange(0, s.m)), clone(before.RowRange(0, s.n)), clone(before.RowRange(0, s.n))
+		h.AttendBackward(dq, dk, dv, o, do, lse)
+		for _, g := range []struct {
+			name   string
+			x, got kernel.Mat
+		}{{"dq", h.Q, dq}, {"dk", h.K, dk}, {"dv", h.V, dv}} {
+			for trial := 0; trial < 25 && g.x.Rows > 0; trial++ {
+				i, c := r.IntN(g.x.Rows), r.IntN(g.x.Cols)
+				want := slope(&g.x.Row(i)[c], loss)
+				if got := at(g.got, i, c) - at(before, i, c); !(math.Abs(got-want) <= 1e-4*(1+math.Abs(want))) {
+					t.Errorf("%v %s (%d,%d): got %v, want %v", s, g.name, i, c, got, want)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,248 @@
+package kernel_test
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/elastiformer/elastiformer/internal/kernel"
+	"github.com/elastiformer/elastiformer/pkg/gguf"
+)
+
+// shapes are (T, out, in): empty, single, odd and larger than every tile (64 and 192
+// columns, 64 rows; panels of 64 rows and 256 columns; tasks of 256 rows).
+var shapes = [][3]int{
+	{0, 5, 7}, {4, 0, 6}, {3, 4, 0}, {0, 0, 0}, {1, 1, 1}, {1, 65, 33}, {3, 5, 2}, {7, 3, 5}, {63, 64, 65},
+	{65, 193, 31}, {257, 70, 129}, {5, 200, 300}, {300, 66, 257}, {64, 256, 64}, {2, 130, 513},
+}
+
+// forProducts calls f for every shape, storage type and stride; the input width is
+// rounded up to whole blocks.
+func forProducts(t *testing.T, f func(name string, rows, out, in, gap int, kind gguf.Type)) {
+	t.Helper()
+	for _, kind := range storage {
+		codec, err := kind.Codec()
+		if err != nil {
+			t.Fatal(err)
+		}
+		block := codec.BlockLen()
+		for _, s := range shapes {
+			in := (s[2] + block - 1) / block * block
+			for _, gap := range []int{0, 3} {
+				f(fmt.Sprintf("%v %d×%d×%d gap %d", kind, s[0], s[1], in, gap), s[0], s[1], in, gap, kind)
+			}
+		}
+	}
+}
+
+// sum is start + Σ_k term(k) and the scale of its rounding errors.
+func sum(start float64, n int, term func(k int) float64) (value, scale float64) {
+	value, scale = start, math.Abs(start)
+	for k := range n {
+		v := term(k)
+		value += v
+		scale += math.Abs(v)
+	}
+	return value, scale * float64(n+2)
+}
+
+func at(m kernel.Mat, i, j int) float64 { return float64(m.Row(i)[j]) }
+
+func TestMulNT(t *testing.T) {
+	r := newRand(1)
+	forProducts(t, func(name string, rows, out, in, gap int, kind gguf.Type) {
+		a, before := randomMat(r, rows, in, gap), randomMat(r, rows, out, gap)
+		w, values := randomWeight(t, r, out, in, kind)
+		for _, accumulate := range []bool{false, true} {
+			dst := clone(before)
+			kernel.MulNT(dst, a, w, accumulate)
+			near(t, name, dst, ulp, func(i, j int) (float64, float64) {
+				var start float64
+				if accumulate {
+					start = at(before, i, j)
+				}
+				return sum(start, in, func(k int) float64 { return at(a, i, k) * at(values, j, k) })
+			})
+			serial := clone(before)
+			kernel.SerialNT(serial, a, w, accumulate)
+			same(t, name+" serial", serial, dst)
+		}
+	})
+}
+
+func TestMulNN(t *testing.T) {
+	r := newRand(2)
+	forProducts(t, func(name string, rows, out, in, gap int, kind gguf.Type) {
+		a, before := randomMat(r, rows, out, gap), randomMat(r, rows, in, gap)
+		w, values := randomWeight(t, r, out, in, kind)
+		for _, accumulate := range []bool{false, true} {
+			dst := clone(before)
+			kernel.MulNN(dst, a, w, accumulate)
+			near(t, name, dst, ulp, func(i, k int) (float64, float64) {
+				var start float64
+				if accumulate {
+					start = at(before, i, k)
+				}
+				return sum(start, out, func(j int) float64 { return at(a, i, j) * at(values, j, k) })
+			})
+		}
+	})
+}
+
+func TestAddTN(t *testing.T) {
+	r := newRand(3)
+	for _, s := range shapes {
+		for _, gap := range []int{0, 3} {
+			a, b, before := randomMat(r, s[2], s[0], gap), randomMat(r, s[2], s[1], gap), randomMat(r, s[0], s[1], gap)
+			dst := clone(before)
+			kernel.AddTN(dst, a, b)
+			near(t, fmt.Sprint(s), dst, ulp, func(i, j int) (float64, float64) {
+				return sum(at(before, i, j), s[2], func(k int) float64 { return at(a, k, i) * at(b, k, j) })
+			})
+		}
+	}
+}
+
+// Views of a weight give the parts of the whole product: rows bit for bit, columns
+// (also within blocks) as a sum of fewer terms.
+func TestWeightViews(t *testing.T) {
+	r := newRand(4)
+	for _, kind := range storage {
+		const out, in = 150, 96
+		w, values := randomWeight(t, r, out, in, kind)
+		a := randomMat(r, 9, in, 0)
+		whole := randomMat(r, 9, out, 0)
+		kernel.MulNT(whole, a, w, false)
+		for _, v := range [][2]int{{0, 150}, {0, 1}, {7, 70}, {149, 150}, {64, 130}, {5, 5}} {
+			name := fmt.Sprintf("%v rows %v", kind, v)
+			part := randomMat(r, 9, v[1]-v[0], 2)
+			kernel.MulNT(part, a, w.RowRange(v[0], v[1]), false)
+			same(t, name, part, whole.ColRange(v[0], v[1]))
+		}
+		for _, v := range [][2]int{{0, 96}, {0, 32}, {64, 96}, {8, 16}, {24, 72}, {33, 34}, {95, 96}, {50, 50}} {
+			name := fmt.Sprintf("%v columns %v", kind, v)
+			view, n := w.RowRange(3, 140).ColRange(v[0], v[1]), v[1]-v[0]
+			in := a.ColRange(v[0], v[1])
+			part := randomMat(r, 9, 137, 1)
+			kernel.MulNT(part, in, view, false)
+			near(t, name, part, ulp, func(i, j int) (float64, float64) {
+				return sum(0, n, func(k int) float64 { return at(in, i, k) * at(values, j+3, v[0]+k) })
+			})
+			row := make([]float32, n)
+			view.Row(row, 20)
+			same(t, name+" row", kernel.NewMat(1, n, row), values.RowRange(23, 24).ColRange(v[0], v[1]))
+		}
+	}
+}
+
+// A row of a product is the same to the last bit whatever is computed beside it,
+// wherever the operands lie in memory, on any number of threads.
+func TestProductsDependOnShapesAlone(t *testing.T) {
+	r := newRand(5)
+	for _, kind := range storage {
+		for _, in := range []int{32, 96, 7, 30, 129} {
+			if kind == gguf.TypeQ8_0 && in%32 != 0 {
+				continue
+			}
+			const rows, out = 70, 131
+			name := fmt.Sprintf("%v, %d columns", kind, in)
+			a := randomMat(r, rows, in, 0)
+			w, _ := randomWeight(t, r, out, in, kind)
+			want := randomMat(r, rows, out, 0)
+			kernel.MulNT(want, a, w, false)
+			withThreads(t, func(threads int) {
+				got := randomMat(r, rows, out, 0)
+				kernel.MulNT(got, a, w, false)
+				same(t, fmt.Sprintf("%s, %d threads", name, threads), got, want)
+			})
+			for _, i := range []int{0, 1, 33, 69} {
+				got := randomMat(r, 1, out, 0)
+				kernel.MulNT(got, a.RowRange(i, i+1), w, false)
+				same(t, fmt.Sprintf("%s, row %d alone", name, i), got, want.RowRange(i, i+1))
+			}
+			for _, from := range []int{1, 2, 3, 67} {
+				got := randomMat(r, rows, out-from, 0)
+				kernel.MulNT(got, a, w.RowRange(from, out), false)
+				same(t, fmt.Sprintf("%s, outputs from %d on", name, from), got, want.ColRange(from, out))
+			}
+		}
+	}
+}
+
+// moved copies a matrix to memory that starts offset floats behind an aligned address.
+func moved(m kernel.Mat, offset int) kernel.Mat {
+	data := make([]float32, offset+len(m.Data), 64+len(m.Data))
+	copy(data[offset:], m.Data)
+	m.Data = data[offset:]
+	return m
+}
+
+func TestProductsDoNotDependOnAddresses(t *testing.T) {
+	r := newRand(6)
+	for _, in := range []int{8, 20, 33, 64} {
+		a, w := randomMat(r, 5, in, 1), randomMat(r, 67, in, 0)
+		want := randomMat(r, 5, 67, 0)
+		kernel.MulNT(want, a, kernel.DenseWeight(w), false)
+		for offset := range 5 {
+			got := randomMat(r, 5, 67, 0)
+			kernel.MulNT(got, moved(a, offset), kernel.DenseWeight(moved(w, offset)), false)
+			same(t, fmt.Sprintf("%d columns moved by %d", in, offset), got, want)
+		}
+	}
+}
+
+func TestGradientProductsOnThreads(t *testing.T) {
+	r := newRand(7)
+	const rows, out, in = 300, 130, 288
+	a, b := randomMat(r, rows, out, 0), randomMat(r, rows, in, 0)
+	w, _ := randomWeight(t, r, out, in, gguf.TypeQ8_0)
+	wantNN, wantTN := kernel.NewMat(rows, in, make([]float32, rows*in)), kernel.NewMat(out, in, make([]float32, out*in))
+	kernel.SetThreads(1)
+	kernel.MulNN(wantNN, a, w, false)
+	kernel.AddTN(wantTN, a, b)
+	withThreads(t, func(threads int) {
+		nn, tn := clone(wantNN), kernel.NewMat(out, in, make([]float32, out*in))
+		kernel.MulNN(nn, a, w, false)
+		kernel.AddTN(tn, a, b)
+		same(t, fmt.Sprintf("MulNN, %d threads", threads), nn, wantNN)
+		same(t, fmt.Sprintf("AddTN, %d threads", threads), tn, wantTN)
+	})
+}
+
+func TestNewWeightRefuses(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		rows, cols int
+		kind       gguf.Type
+		bytes      int
+	}{
+		{"F32 too short", 2, 3, gguf.TypeF32, 23},
+		{"F16 too long", 2, 3, gguf.TypeF16, 13},
+		{"Q8_0 of half a block", 2, 16, gguf.TypeQ8_0, 34},
+		{"no codec", 2, 256, gguf.Type(10), 168},
+	} {
+		if _, err := kernel.NewWeight(test.rows, test.cols, test.kind, make([]byte, test.bytes)); err == nil {
+			t.Errorf("%s: no error", test.name)
+		}
+	}
+}
+
+func TestShapesThatDoNotFitPanic(t *testing.T) {
+	r := newRand(8)
+	w := kernel.DenseWeight(randomMat(r, 4, 3, 0))
+	for name, f := range map[string]func(){
+		"MulNT":    func() { kernel.MulNT(randomMat(r, 2, 4, 0), randomMat(r, 2, 2, 0), w, false) },
+		"SerialNT": func() { kernel.SerialNT(randomMat(r, 3, 4, 0), randomMat(r, 2, 3, 0), w, false) },
+		"MulNN":    func() { kernel.MulNN(randomMat(r, 2, 4, 0), randomMat(r, 2, 4, 0), w, false) },
+		"AddTN":    func() { kernel.AddTN(randomMat(r, 4, 3, 0), randomMat(r, 5, 4, 0), randomMat(r, 6, 3, 0)) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s took shapes that do not fit", name)
+				}
+			}()
+			f()
+		}()
+	}
+}

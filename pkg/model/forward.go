@@ -1,0 +1,146 @@
+package model
+
+import "github.com/elastiformer/elastiformer/internal/tape"
+
+// Module is one of the two modules of a block.
+type Module int
+
+// The modules of a block.
+const (
+	Attention Module = iota
+	FeedForward
+)
+
+// Name names a projection of a block.
+type Name int
+
+// The projections of a block.
+const (
+	Q Name = iota
+	K
+	V
+	O
+	Gate
+	Up
+	Down
+	Names // how many there are
+)
+
+// Router decides what a forward pass computes. n is a module's normed input of
+// shape (T, D) and l its layout. nil from any method means everything, at weight one.
+type Router interface {
+	// Rows chooses the tokens that enter a module.
+	Rows(t *tape.Tape, layer int, m Module, n *tape.Var, l *tape.Layout) *tape.Rows
+	// Units chooses the heads or experts of each token that entered.
+	Units(t *tape.Tape, layer int, m Module, n *tape.Var, l *tape.Layout) *tape.Units
+	// LowRank is the adapter beside a projection.
+	LowRank(layer int, p Name) *tape.LowRankFactors
+}
+
+// Cache holds the keys and values of one sequence, layer by layer, for decoding token
+// by token.
+type Cache struct {
+	Tokens int // processed so far, whether or not each layer kept them
+	layers []tape.Cache
+}
+
+// NewCache makes an empty cache.
+func (m *Model) NewCache() *Cache { return &Cache{layers: make([]tape.Cache, len(m.Layers))} }
+
+// Hidden runs the blocks and the final norm over ids (T), each in [0, V), laid out by
+// l → (T, D). r may be nil. With a cache, which a recording tape does not take, ids
+// are one sequence that continues it, and l must be tape.Continue(cache.Tokens, T).
+func (m *Model) Hidden(t *tape.Tape, ids []int32, l *tape.Layout, r Router, cache *Cache) *tape.Var {
+	x := t.Embed(m.Embedding, ids)
+	for i := range m.Layers {
+		var c *tape.Cache
+		if cache != nil {
+			c = &cache.layers[i]
+		}
+		x = m.module(t, i, Attention, x, l, r, c)
+		x = m.module(t, i, FeedForward, x, l, r, nil)
+	}
+	if cache != nil {
+		cache.Tokens += len(ids)
+	}
+	return t.RMSNorm(x, m.OutputNorm, m.Epsilon)
+}
+
+// Logits applies the output head: h (T, D) → (T, V).
+func (m *Model) Logits(t *tape.Tape, h *tape.Var) *tape.Var {
+	return t.Linear(h, m.Output, nil, tape.WorkHead)
+}
+
+// module runs one module with its norm and residual: x (T, D) → (T, D).
+func (m *Model) module(t *tape.Tape, layer int, which Module, x *tape.Var, l *tape.Layout, r Router, c *tape.Cache) *tape.Var {
+	block := &m.Layers[layer]
+	norm, run := block.AttentionNorm, m.attention
+	if which == FeedForward {
+		norm, run = block.FFNNorm, m.feedForward
+	}
+	n := t.RMSNorm(x, norm, m.Epsilon)
+	var choice *tape.Rows
+	if r != nil {
+		choice = r.Rows(t, layer, which, n, l)
+	}
+	if choice == nil {
+		return t.Residual(x, run(t, layer, n, l, r, c), nil)
+	}
+	if len(choice.Kept) == 0 {
+		return t.Residual(x, t.NewVar(0, x.Cols, false), choice)
+	}
+	y := run(t, layer, t.Gather(n, choice.Kept), choice.Layout, r, c)
+	return t.Residual(x, y, choice)
+}
+
+func (m *Model) attention(t *tape.Tape, layer int, n *tape.Var, l *tape.Layout, r Router, c *tape.Cache) *tape.Var {
+	b := m.Layers[layer].Attention
+	var units *tape.Units
+	if r != nil {
+		units = r.Units(t, layer, Attention, n, l)
+		b.Q.Low, b.K.Low = r.LowRank(layer, Q), r.LowRank(layer, K)
+		b.V.Low, b.O.Low = r.LowRank(layer, V), r.LowRank(layer, O)
+	}
+	if units != nil && !t.Recording() {
+		y := t.SelectedAttention(n, &b, l, units, c)
+		t.Compensate(y, units)
+		return y
+	}
+	q := t.Linear(n, b.Q, l, tape.WorkProjection)
+	k := t.Linear(n, b.K, l, tape.WorkProjection)
+	v := t.Linear(n, b.V, l, tape.WorkProjection)
+	t.Rotate(q, b.Attending, l.Pos)
+	t.Rotate(k, b.Attending, l.Pos)
+	o := t.Attention(q, k, v, b.Attending, l, c)
+	if units != nil {
+		o = t.ScaleUnits(o, units)
+	}
+	y := t.Linear(o, b.O, l, tape.WorkProjection)
+	if units != nil {
+		t.Compensate(y, units)
+	}
+	return y
+}
+
+func (m *Model) feedForward(t *tape.Tape, layer int, n *tape.Var, l *tape.Layout, r Router, _ *tape.Cache) *tape.Var {
+	b := m.Layers[layer].FFN
+	var units *tape.Units
+	if r != nil {
+		units = r.Units(t, layer, FeedForward, n, l)
+		b.Gate.Low, b.Up.Low, b.Down.Low = r.LowRank(layer, Gate), r.LowRank(layer, Up), r.LowRank(layer, Down)
+	}
+	if units != nil && !t.Recording() {
+		y := t.SelectedFeedForward(n, &b, l, units)
+		t.Compensate(y, units)
+		return y
+	}
+	h := t.SiLUMul(t.Linear(n, b.Gate, l, tape.WorkFeedForward), t.Linear(n, b.Up, l, tape.WorkFeedForward))
+	if units != nil {
+		h = t.ScaleUnits(h, units)
+	}
+	y := t.Linear(h, b.Down, l, tape.WorkFeedForward)
+	if units != nil {
+		t.Compensate(y, units)
+	}
+	return y
+}

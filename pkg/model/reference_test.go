@@ -1,0 +1,208 @@
+package model_test
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/elastiformer/elastiformer/internal/tape"
+	"github.com/elastiformer/elastiformer/pkg/gguf"
+	"github.com/elastiformer/elastiformer/pkg/model"
+)
+
+// The references of real checkpoints come from an independent float64
+// implementation, those of the random ones from llama.cpp.
+const (
+	logitTolerance = 1e-3
+	// closeCall is the gap between the two best logits under which either may win.
+	closeCall = 0.01
+)
+
+type modelReference struct {
+	Model  string
+	Greedy []struct {
+		PromptIDs []int32 `json:"prompt_ids"`
+		NewIDs    []int32 `json:"new_ids"`
+	}
+	Logits []struct {
+		PromptIDs []int32   `json:"prompt_ids"`
+		Last      []float32 `json:"last_position_logits"`
+	}
+}
+
+type archReference struct {
+	File    string
+	IDs     []int32              `json:"token_ids"`
+	Logits  map[string][]float32 `json:"logits"`
+	Float64 struct {
+		Logits map[string][]float32 `json:"logits"`
+	}
+}
+
+func TestReferenceModels(t *testing.T) {
+	var compared, files int
+	for _, path := range references(t, "models") {
+		var ref modelReference
+		readJSON(t, path, &ref)
+		if len(ref.Logits) == 0 && len(ref.Greedy) == 0 {
+			t.Logf("skipped: %s has no language model sections", filepath.Base(path))
+			continue
+		}
+		m, ok := open(t, filepath.Join(filepath.Dir(path), ref.Model))
+		if !ok {
+			continue
+		}
+		files++
+		for _, l := range ref.Logits {
+			if len(l.Last) != m.Vocabulary {
+				t.Logf("skipped: %s has logits of another task", ref.Model)
+				break
+			}
+			tp := tape.New(false)
+			h := m.Hidden(tp, l.PromptIDs, tape.NewLayout(len(l.PromptIDs)), nil, nil)
+			compareLogits(t, ref.Model, m.Logits(tp, h).Mat().Row(len(l.PromptIDs)-1), l.Last)
+			compared += len(l.Last)
+		}
+		for _, g := range ref.Greedy {
+			compared += compareGreedy(t, ref.Model, m, g.PromptIDs, g.NewIDs)
+		}
+	}
+	t.Logf("compared %d values of %d files", compared, files)
+}
+
+func TestReferenceArchitectures(t *testing.T) {
+	var compared, files, skipped int
+	for _, path := range references(t, "arch") {
+		var ref archReference
+		readJSON(t, path, &ref)
+		if len(ref.IDs) == 0 {
+			t.Logf("skipped: %s is not a language model's", filepath.Base(path))
+			skipped++
+			continue
+		}
+		m, ok := open(t, filepath.Join(filepath.Dir(path), ref.File))
+		if !ok {
+			skipped++
+			continue
+		}
+		files++
+		want := ref.Logits
+		if ref.Float64.Logits != nil {
+			want = ref.Float64.Logits
+		}
+		tp := tape.New(false)
+		logits := m.Logits(tp, m.Hidden(tp, ref.IDs, tape.NewLayout(len(ref.IDs)), nil, nil))
+		for at, row := range want {
+			i, err := strconv.Atoi(at)
+			if err != nil {
+				t.Fatalf("%s: position %q", path, at)
+			}
+			compareLogits(t, ref.File, logits.Mat().Row(i), row)
+			compared += len(row)
+		}
+	}
+	t.Logf("compared %d values of %d files, %d skipped", compared, files, skipped)
+}
+
+// references lists FOLDER/*.reference.json of the reference data, or skips.
+func references(t *testing.T, folder string) []string {
+	t.Helper()
+	root := os.Getenv("ELASTIFORMER_DATA")
+	if root == "" {
+		t.Skip("ELASTIFORMER_DATA is not set: no reference data")
+	}
+	paths, err := filepath.Glob(filepath.Join(root, folder, "*.reference.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(paths) == 0 {
+		t.Skipf("no references in %s", filepath.Join(root, folder))
+	}
+	return paths
+}
+
+func readJSON(t *testing.T, path string, v any) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+}
+
+// open loads a model; what is absent or not supported is reported and skipped.
+func open(t *testing.T, path string) (*model.Model, bool) {
+	t.Helper()
+	f, err := gguf.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		t.Logf("skipped: %s is absent", filepath.Base(path))
+		return nil, false
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	m, err := model.Load(f)
+	if errors.Is(err, model.ErrUnsupported) || errors.Is(err, gguf.ErrUnsupportedType) {
+		t.Logf("skipped: %s: %v", filepath.Base(path), err)
+		return nil, false
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, true
+}
+
+func compareLogits(t *testing.T, name string, got, want []float32) {
+	t.Helper()
+	for i := range want {
+		if d := math.Abs(float64(got[i] - want[i])); !(d <= logitTolerance) {
+			t.Errorf("%s: logit %d: got %v, want %v", name, i, got[i], want[i])
+			return
+		}
+	}
+}
+
+// compareGreedy continues the prompt token by token through a cache, up to the first
+// close call, and returns how many tokens it compared.
+func compareGreedy(t *testing.T, name string, m *model.Model, prompt, want []int32) int {
+	t.Helper()
+	tp, cache := tape.New(false), m.NewCache()
+	ids := prompt
+	for n, id := range want {
+		tp.Reset()
+		h := m.Hidden(tp, ids, tape.Continue(cache.Tokens, len(ids)), nil, cache)
+		row := m.Logits(tp, h).Mat().Row(len(ids) - 1)
+		best, gap := argmax(row)
+		if gap < closeCall {
+			t.Logf("%s: a close call after %d tokens", name, n)
+			return n
+		}
+		if best != id {
+			t.Errorf("%s: token %d: got %d, want %d (gap %v)", name, n, best, id, gap)
+			return n
+		}
+		ids = []int32{id}
+	}
+	return len(want)
+}
+
+// argmax returns the best index and how far the second best value is behind.
+func argmax(row []float32) (best int32, gap float32) {
+	second := float32(math.Inf(-1))
+	for i, v := range row {
+		switch {
+		case v > row[best]:
+			second, best = row[best], int32(i)
+		case i != int(best) && v > second:
+			second = v
+		}
+	}
+	return best, row[best] - second
+}

@@ -1,0 +1,72 @@
+package model
+
+import (
+	"fmt"
+
+	"github.com/elastiformer/elastiformer/internal/kernel"
+	"github.com/elastiformer/elastiformer/internal/tape"
+)
+
+// Parameter is a tensor that is trained, by its name in a checkpoint. Its Data is the
+// memory the model computes with, its Grad the one a tape adds to. Rows is the
+// slower dimension: 1 for norms and biases.
+type Parameter struct {
+	Name string
+	*tape.Var
+}
+
+// Unfreeze makes every weight, norm and bias trainable and returns them in the order
+// in which the forward pass meets them. Weights are copied to the heap as float32,
+// because a mapped file cannot be written to; a tied embedding stays one tensor,
+// which gathers the gradients of both its uses. Factors of the rotary frequencies
+// stay as they are.
+//
+// It is meant for pretraining small models: memory is twice the float32 size. Frozen
+// copies of m's layers made before do not follow.
+func (m *Model) Unfreeze() []Parameter {
+	u := unfreezer{}
+	u.weight("token_embd.weight", m.Embedding)
+	for i := range m.Layers {
+		prefix, l := fmt.Sprintf("blk.%d.", i), &m.Layers[i]
+		u.vector(prefix+"attn_norm.weight", l.AttentionNorm)
+		u.projection(prefix+"attn_q", l.Attention.Q)
+		u.projection(prefix+"attn_k", l.Attention.K)
+		u.projection(prefix+"attn_v", l.Attention.V)
+		u.projection(prefix+"attn_output", l.Attention.O)
+		u.vector(prefix+"ffn_norm.weight", l.FFNNorm)
+		u.projection(prefix+"ffn_gate", l.FFN.Gate)
+		u.projection(prefix+"ffn_up", l.FFN.Up)
+		u.projection(prefix+"ffn_down", l.FFN.Down)
+	}
+	u.vector("output_norm.weight", m.OutputNorm)
+	if m.Output.W != m.Embedding {
+		u.projection("output", m.Output)
+	}
+	return u.parameters
+}
+
+// unfreezer collects parameters.
+type unfreezer struct{ parameters []Parameter }
+
+func (u *unfreezer) projection(name string, p tape.Projection) {
+	u.weight(name+".weight", p.W)
+	if p.Bias != nil {
+		u.vector(name+".bias", p.Bias)
+	}
+}
+
+func (u *unfreezer) weight(name string, w *tape.Weight) {
+	v := tape.NewParam(w.Rows, w.Cols)
+	for i := range w.Rows {
+		w.Row(v.Mat().Row(i), i)
+	}
+	w.Weight, w.Grad = kernel.DenseWeight(v.Mat()), v.Grad
+	u.parameters = append(u.parameters, Parameter{name, v})
+}
+
+// vector gives v, whose values were decoded to the heap when the model was loaded, a
+// gradient.
+func (u *unfreezer) vector(name string, v *tape.Var) {
+	v.Grad = make([]float32, len(v.Data))
+	u.parameters = append(u.parameters, Parameter{name, v})
+}
