@@ -1,0 +1,167 @@
+package distill
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/elastiformer/elastiformer/internal/testmodel"
+	"github.com/elastiformer/elastiformer/pkg/gguf"
+	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/routing"
+)
+
+// The gradient of float32 against differences of a float64 loss: what is left is the
+// rounding of the float32 passes. An element may be off by gradientTolerance times the
+// root mean square of its array's gradient or times its own size, whichever is more,
+// and so may a derivative along a random unit vector.
+const gradientTolerance = 3e-5
+
+// settingsOfAllKinds gives four sequences budgets and splits of their own: all
+// selectors, heads alone at a LoRA scale below 1, tokens of one module and experts of
+// the other, and nothing but LoRA.
+func settingsOfAllKinds(e *routing.Elastic) []routing.Setting {
+	all := make([]routing.Setting, 4)
+	for s, budget := range []float64{0.4, 0.9, 0.8, 0.97} {
+		all[s] = e.Full()
+		all[s].Budget = budget
+	}
+	for l := range e.Config.Layers {
+		attention, feedForward := model.Attention, model.FeedForward
+		all[0].Layers[l][attention] = routing.ModuleSetting{Tokens: 0.6, Units: 2}
+		all[0].Layers[l][feedForward] = routing.ModuleSetting{Tokens: 0.7, Units: 2 + l}
+		all[1].Layers[l][attention].Units = 3 - l
+		all[2].Layers[l][attention].Tokens = 0.5
+		all[2].Layers[l][feedForward].Units = 4
+	}
+	return all
+}
+
+func TestStudentGradient(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		shape testmodel.Shape
+		set   func(o *Options)
+	}{
+		{"kl-topk, dense", tiny, func(*Options) {}},
+		{"kl-topk, the chosen alone", tiny, func(o *Options) { o.Dense = false }},
+		{"kl, T 2, dense, head of its own", testmodel.Shape{Layers: 2, Width: 16, Heads: 4, KVHeads: 1, FeedForward: 24, Vocabulary: 41, Untied: true}, func(o *Options) { o.Loss, o.Temperature = ForwardKL, 2 }},
+		{"reverse-kl, dense, F16 weights", testmodel.Shape{Layers: 2, Width: 16, Heads: 4, FeedForward: 24, Vocabulary: 70, Type: gguf.TypeF16, Seed: 2}, func(o *Options) { o.Loss = ReverseKL }},
+		{"kl-topk, T ½, the chosen alone, no auxiliary loss", tiny, func(o *Options) { o.Temperature, o.Dense, o.Balance, o.BCE = 0.5, false, 0, 0 }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f, m := testmodel.Open(t, tt.shape)
+			o := runOptions()
+			o.Balance, o.BCE = 0.7, 0.9
+			tt.set(&o)
+			tr := newTrainer(t, m, attach(t, f, m, allSelectors(m.Config.Layers, 6)), nil, o)
+			r := newRand(7)
+			disturb(tr, r, 0.3)
+			windows := randomWindows(r, m.Vocabulary, 6, 5, 7, 4)
+			checkGradient(t, tr, windows, settingsOfAllKinds(tr.elastic), r)
+		})
+	}
+}
+
+// checkGradient compares what a trainer computes with the naive student's value and
+// with its differences, array by array.
+func checkGradient(t *testing.T, tr *Trainer, windows [][]int32, settings []routing.Setting, r *rand.Rand) {
+	t.Helper()
+	got, decisions := tr.differentiate(windows, settings)
+	n := newNaive(tr, windows, settings, decisions)
+	want := n.value()
+	for _, v := range []struct {
+		name      string
+		got, want float64
+	}{{"loss", got.Loss, want.Loss}, {"KL", got.KL, want.KL}, {"balance", got.Balance, want.Balance}, {"BCE", got.BCE, want.BCE}} {
+		if !closeTo(v.got, v.want, 1e-5) {
+			t.Errorf("%s: got %v, want %v", v.name, v.got, v.want)
+		}
+	}
+	var worstElement, worstAlong float64
+	for _, p := range tr.params {
+		values, size := n.params[p.Name], 0.0
+		for _, g := range p.Grad {
+			size += float64(g) * float64(g)
+		}
+		rms := math.Sqrt(size / float64(len(values)))
+		if rms == 0 {
+			t.Errorf("%s has no gradient", p.Name)
+		}
+		compare := func(what string, direction []float64, worst *float64) {
+			var along float64
+			for i, d := range direction {
+				along += d * float64(p.Grad[i])
+			}
+			want := n.slopeAlong(values, direction)
+			off := math.Abs(along-want) / max(math.Abs(want), rms)
+			*worst = max(*worst, off)
+			if !(off <= gradientTolerance) {
+				t.Errorf("%s: derivative %s: got %v, want %v (root mean square %v)", p.Name, what, along, want, rms)
+			}
+		}
+		for i := range 3 {
+			compare(fmt.Sprintf("along direction %d", i), unitVector(r, len(values)), &worstAlong)
+			one := make([]float64, len(values))
+			at := r.IntN(len(values))
+			one[at] = 1
+			compare(fmt.Sprintf("by element %d", at), one, &worstElement)
+		}
+	}
+	t.Logf("%d arrays: off by at most %.2g along directions, %.2g in elements", len(tr.params), worstAlong, worstElement)
+}
+
+// slopeAlong is the derivative of the loss by one parameter array along a direction.
+func (n *naive) slopeAlong(values, direction []float64) float64 {
+	before := append([]float64(nil), values...)
+	defer copy(values, before)
+	return slope(func(h float64) float64 {
+		copy(values, before)
+		axpy(values, h, direction)
+		return n.value().Loss
+	}, 1e-3)
+}
+
+func unitVector(r *rand.Rand, n int) []float64 {
+	v := widened(normal(r, n, 1))
+	size := math.Sqrt(dot(v, v))
+	for i := range v {
+		v[i] /= size
+	}
+	return v
+}
+
+// Without the balance loss a unit that was not chosen has a gradient in dense mode
+// only.
+func TestGradientOfUnitsNotChosen(t *testing.T) {
+	f, m := testmodel.Open(t, tiny)
+	for _, dense := range []bool{false, true} {
+		o := runOptions()
+		o.Dense, o.Balance = dense, 0
+		tr := newTrainer(t, m, attach(t, f, m, allSelectors(m.Config.Layers, 6)), nil, o)
+		r := newRand(8)
+		disturb(tr, r, 0.3)
+		_, decisions := tr.differentiate(randomWindows(r, m.Vocabulary, 6, 5, 7, 4), settingsOfAllKinds(tr.elastic))
+		for _, d := range decisions {
+			if d.Start == nil {
+				continue
+			}
+			var chosen, others int // with a gradient
+			for i := range d.Gain.Rows {
+				for u, g := range d.Gain.GradMat().Row(i) {
+					switch {
+					case g == 0:
+					case contains(d.Chosen[d.Start[i]:d.Start[i+1]], u):
+						chosen++
+					default:
+						others++
+					}
+				}
+			}
+			if chosen == 0 || (others > 0) != dense {
+				t.Errorf("dense %t, layer %d, %s: %d chosen and %d other gains have a gradient", dense, d.Layer, d.Selector, chosen, others)
+			}
+		}
+	}
+}
