@@ -1,0 +1,75 @@
+# Targets explain themselves: `make` lists them.
+
+GO      ?= go
+MODULE  := github.com/elastiformer/elastiformer
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT  := $(shell git rev-parse --verify --quiet HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+# The go command leaves folders called testdata out of any pattern, so those are named.
+ALL := ./... ./testdata ./testdata/grammar ./testdata/pretrain
+
+# The linter is pinned and compiled on first use; its own dependencies stay out of go.mod.
+LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
+
+# How long each fuzz target runs.
+FUZZTIME ?= 5s
+
+export CGO_ENABLED ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test race fuzz lint fmt bench golden generate cover cross clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## compile one static binary, bin/elastiformer
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/elastiformer
+
+demo: build ## convert, train and evaluate a tiny checkpoint, and print its budget table
+	./bin/elastiformer demo
+
+test: ## run all tests (needs no network once the modules are there)
+	$(GO) test $(ALL)
+
+race: ## run the tests with the race detector, without the long ones (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -short $(ALL)
+
+fuzz: ## run every fuzz target for a few seconds (FUZZTIME=5s)
+	@set -e; for pkg in $$($(GO) list $(ALL)); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+lint: ## check style, mistakes and the direction of imports
+	$(GO) vet $(ALL)
+	$(LINT) run $(ALL)
+
+fmt: ## format the code and sort imports
+	$(LINT) fmt $(ALL)
+
+bench: ## run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+golden: ## rewrite what the tests compare the program's output with; look at the difference before committing
+	$(GO) test ./cmd/elastiformer -run '^TestScript$$' -update
+
+generate: ## run the code generators
+	$(GO) generate ./...
+
+cover: ## measure which lines the tests reach, into cover.html
+	$(GO) test -coverprofile cover.out -coverpkg $(MODULE)/... ./...
+	$(GO) tool cover -html cover.out -o cover.html
+	$(GO) tool cover -func cover.out | tail -n 1
+
+cross: ## check that all code and tests compile for the other systems
+	@set -e; for target in darwin/arm64 linux/arm64 windows/amd64; do \
+		echo "$$target"; \
+		GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) build -trimpath -o /dev/null ./cmd/elastiformer; \
+		GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) vet $(ALL); \
+	done
+
+clean: ## remove what this file makes
+	rm -rf bin cover.out cover.html

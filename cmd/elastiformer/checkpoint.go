@@ -1,0 +1,161 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/elastiformer/elastiformer/internal/kernel"
+	"github.com/elastiformer/elastiformer/pkg/dataset"
+	"github.com/elastiformer/elastiformer/pkg/gguf"
+	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/routing"
+	"github.com/elastiformer/elastiformer/pkg/tokenizer"
+)
+
+// checkpoint is a model open for use, with what is attached to it.
+type checkpoint struct {
+	path    string
+	file    *gguf.File
+	model   *model.Model
+	elastic *routing.Elastic // nil where nothing is attached
+	vocab   *tokenizer.Tokenizer
+}
+
+// openFile opens a GGUF file; whatever prevents that is the input's fault.
+func openFile(path string) (*gguf.File, error) {
+	f, err := gguf.Open(path)
+	if err != nil {
+		return nil, inputErrorf("%w", err)
+	}
+	return f, nil
+}
+
+// text is what a data file holds.
+type text struct {
+	*dataset.Source
+	path string
+}
+
+// openText reads a data file; whatever prevents that is the input's fault.
+func openText(path string) (text, error) {
+	source, err := dataset.Open(path)
+	if err != nil {
+		return text{}, inputErrorf("%w", err)
+	}
+	return text{source, path}, nil
+}
+
+// openCheckpoint opens a model. Elastic keys are read from the adapter if one is named, else from the model's own file if
+// it has any.
+func openCheckpoint(path, adapter string) (c *checkpoint, err error) {
+	f, err := openFile(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
+		}
+	}()
+	c = &checkpoint{path: path, file: f}
+	if c.model, err = model.Load(f); err != nil {
+		return nil, err
+	}
+	if c.vocab, err = tokenizer.New(f); err != nil {
+		return nil, err
+	}
+	if c.vocab.Size() > c.model.Vocabulary {
+		return nil, inputErrorf("%d tokens in the vocabulary for %d rows of token_embd.weight", c.vocab.Size(), c.model.Vocabulary)
+	}
+	if adapter != "" {
+		return c, c.readAdapter(adapter)
+	}
+	c.elastic, err = routing.Read(f, c.model.Config, c.model.ExpertBlock())
+	if errors.Is(err, routing.ErrNotElastic) {
+		err = nil
+	}
+	return c, err
+}
+
+// readAdapter takes the elastic keys from a side-car, which must have been made for these very tensors.
+func (c *checkpoint) readAdapter(path string) (err error) {
+	f, err := openFile(path)
+	if err != nil {
+		return err
+	}
+	defer closeInto(f, &err)
+	if c.elastic, err = routing.Read(f, c.model.Config, c.model.ExpertBlock()); err != nil {
+		return fmt.Errorf("adapter %s: %w", path, err)
+	}
+	hash, err := routing.HashBase(c.file)
+	if err != nil {
+		return err
+	}
+	if hash != c.elastic.BaseHash {
+		return inputErrorf("adapter %s was made for other tensors (SHA-256 %s)", path, c.elastic.BaseHash)
+	}
+	return nil
+}
+
+// Close releases the file; the model must not be used any more.
+func (c *checkpoint) Close() error { return c.file.Close() }
+
+// requireElastic fails where nothing is attached.
+func (c *checkpoint) requireElastic() error {
+	if c.elastic == nil {
+		return fmt.Errorf("%s: %w", c.path, routing.ErrNotElastic)
+	}
+	return nil
+}
+
+// blame finds out whether predictions that are not finite come from the weights: then it is the file's fault.
+func (c *checkpoint) blame(err error) error {
+	if bad := model.CheckFinite(c.file); bad != nil {
+		return fmt.Errorf("%s: %w", c.path, bad)
+	}
+	return err
+}
+
+// leastContext is the shortest window in which a position is scored.
+const leastContext = 3
+
+// evalWindows cuts a text into windows as llama-perplexity does, at most limit of them (0: all).
+func (c *checkpoint) evalWindows(t text, context, limit int) ([][]int32, error) {
+	ids := c.vocab.Encode(t.Text(), tokenizer.EncodeOptions{BOS: true})
+	bos, _ := c.vocab.BOS()
+	windows, err := dataset.EvalWindows(ids, context, bos, c.vocab.AddBOS())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.path, err)
+	}
+	if limit > 0 {
+		windows = windows[:min(limit, len(windows))]
+	}
+	return windows, nil
+}
+
+// corpus cuts a text's documents into training windows.
+func (c *checkpoint) corpus(t text, context, batch int, seed uint64) (*dataset.Corpus, error) {
+	var documents [][]int32
+	for _, d := range t.Documents() {
+		documents = append(documents, c.vocab.Encode(d, tokenizer.EncodeOptions{}))
+	}
+	o := dataset.CorpusOptions{Context: context, Batch: batch, Seed: seed, BOS: dataset.None, EOS: dataset.None}
+	if id, ok := c.vocab.BOS(); ok && c.vocab.AddBOS() {
+		o.BOS = id
+	}
+	if id, ok := c.vocab.EOS(); ok && c.vocab.AddEOS() {
+		o.EOS = id
+	}
+	corpus, err := dataset.NewCorpus(documents, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.path, err)
+	}
+	return corpus, nil
+}
+
+// useThreads applies --threads.
+func useThreads(n int) {
+	if n > 0 {
+		kernel.SetThreads(n)
+	}
+}

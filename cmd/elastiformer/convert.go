@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/elastiformer/elastiformer/internal/tape"
+	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/routing"
+)
+
+// convertOptions are the flags of convert and its argument.
+type convertOptions struct {
+	globalOptions
+	model        string
+	output       string
+	routers      []string
+	experts      int
+	layers       string
+	loraRank     int
+	loraOn       []string
+	compensation bool
+	adapterOnly  bool
+	force        bool
+}
+
+func (o *convertOptions) addFlags(fs *pflag.FlagSet) {
+	fs.StringVarP(&o.output, "output", "o", "", "elastic checkpoint `file` to write (required)")
+	fs.StringSliceVar(&o.routers, "routers", []string{"heads", "experts"}, "selectors to attach, of attn-tokens, heads, mlp-tokens, experts")
+	boundedVar(fs, &o.experts, "experts", "", 0, 0, 1<<20, "`number` of experts an MLP is cut into, a divisor of its width; 0 chooses one")
+	fs.StringVar(&o.layers, "layers", "all", "layers that get selectors: all, even, or a `range` such as 2..7 or 0,4,8..11")
+	boundedVar(fs, &o.loraRank, "lora-rank", "", 0, 0, 1<<12, "`rank` of LoRA beside the projections, 0 for none")
+	fs.StringSliceVar(&o.loraOn, "lora-on", []string{"q", "k", "v", "o", "gate", "up", "down"}, "projections that get LoRA")
+	fs.BoolVar(&o.compensation, "compensation", true, "learn a bias that stands in for what is skipped")
+	fs.BoolVar(&o.adapterOnly, "adapter-only", false, "write the elastic part alone, a side-car for --adapter")
+	fs.BoolVar(&o.force, "force", false, "replace the output if it exists")
+	commandLineOnly(fs, "output", "force")
+}
+
+func newConvertCommand(g *globals) *cobra.Command {
+	var opts convertOptions
+	cmd := &cobra.Command{
+		Use:   "convert MODEL -o OUT.gguf",
+		Short: "Attach untrained selectors to a model",
+		Long: `Loads a pretrained GGUF checkpoint, checks that it runs, attaches untrained selectors and
+writes an elastic checkpoint. Its keys and tensors are those of the model byte for byte, so
+it still opens wherever the model does; what is attached are additional keys.
+
+At budget 1 the elastic checkpoint is the pretrained model bit for bit. Below, train it first.`,
+		Example: `  elastiformer convert model.gguf -o elastic.gguf
+  elastiformer convert model.gguf -o elastic.gguf --experts 64 --lora-rank 1
+  elastiformer convert model.gguf -o routers.gguf --adapter-only --routers heads`,
+		Annotations: exitStatus(kindInput, kindInterrupted),
+		Args:        cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.globalOptions = g.globalOptions
+			opts.model = args[0]
+			return runConvert(cmd.Context(), opts, g.streams)
+		},
+	}
+	opts.addFlags(cmd.Flags())
+	requireFlags(cmd, "output")
+	return cmd
+}
+
+func runConvert(ctx context.Context, opts convertOptions, std streams) (err error) {
+	useThreads(opts.threads)
+	if err := checkTarget(opts.output, opts.force); err != nil {
+		return err
+	}
+	c, err := openCheckpoint(opts.model, "")
+	if err != nil {
+		return err
+	}
+	defer closeInto(c, &err)
+	if err := model.CheckFinite(c.file); err != nil {
+		return fmt.Errorf("%s: %w", opts.model, err)
+	}
+	e, err := opts.attach(c.model)
+	if err != nil {
+		return err
+	}
+	if e.BaseHash, err = routing.HashBase(c.file); err != nil {
+		return err
+	}
+	tryForward(c.model, e)
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	if opts.adapterOnly {
+		err = e.WriteAdapter(opts.output, opts.force)
+	} else {
+		err = e.WriteCheckpoint(opts.output, c.file, opts.force)
+	}
+	if err != nil {
+		return err
+	}
+	return opts.summarise(e, std)
+}
+
+// attach makes the routers the flags ask for.
+func (o *convertOptions) attach(m *model.Model) (*routing.Elastic, error) {
+	selectors, err := routing.ParseSelectors(o.routers)
+	if err != nil {
+		return nil, usageErrorf("--routers: %w", err)
+	}
+	projections, err := routing.ParseProjections(o.loraOn)
+	if err != nil {
+		return nil, usageErrorf("--lora-on: %w", err)
+	}
+	layers, err := parseLayers(o.layers, m.Config.Layers)
+	if err != nil {
+		return nil, usageErrorf("--layers: %w", err)
+	}
+	return routing.Attach(m.Config, m.ExpertBlock(), routing.Options{
+		Selectors: selectors, Layers: layers, Experts: o.experts,
+		Compensation: o.compensation, LoRARank: o.loraRank, LoRAOn: projections,
+	})
+}
+
+// tryForward runs one token through the model and its full elastic self; shapes that do not fit would panic here rather
+// than in the middle of a training run.
+func tryForward(m *model.Model, e *routing.Elastic) {
+	t := tape.New(false)
+	m.Logits(t, m.Hidden(t, []int32{0}, tape.NewLayout(1), e.NewPass(routing.TopK, e.Full()), nil))
+}
+
+// parseLayers reads "all", "even" or a list of layers and ranges, both ends included.
+func parseLayers(s string, n int) ([]int, error) {
+	var layers []int
+	switch s {
+	case "all", "even":
+		step := 1
+		if s == "even" {
+			step = 2
+		}
+		for l := 0; l < n; l += step {
+			layers = append(layers, l)
+		}
+		return layers, nil
+	}
+	for part := range strings.SplitSeq(s, ",") {
+		first, last, isRange := strings.Cut(part, "..")
+		if !isRange {
+			last = first
+		}
+		lo, errLo := strconv.Atoi(first)
+		hi, errHi := strconv.Atoi(last)
+		if errLo != nil || errHi != nil || lo < 0 || lo > hi || hi >= n {
+			return nil, fmt.Errorf("%q is no layer or range within 0..%d", part, n-1)
+		}
+		for l := lo; l <= hi; l++ {
+			layers = append(layers, l)
+		}
+	}
+	slices.Sort(layers)
+	return slices.Compact(layers), nil
+}
+
+func (o *convertOptions) summarise(e *routing.Elastic, std streams) error {
+	parameters := 0
+	for _, p := range e.Parameters() {
+		parameters += len(p.Data)
+	}
+	if o.json {
+		return writeJSON(std.out, struct {
+			Schema     int    `json:"schema"`
+			Output     string `json:"output"`
+			Experts    int    `json:"experts"`
+			Layers     int    `json:"layers"`
+			Parameters int    `json:"parameters"`
+		}{schemaVersion, o.output, e.Experts, len(e.Layers), parameters})
+	}
+	what := make([]string, len(e.Selectors))
+	for i, s := range e.Selectors {
+		what[i] = s.String()
+		if s == routing.Experts {
+			what[i] += fmt.Sprintf(" (%d of %d neurons each)", e.Experts, e.Config.FeedForward/e.Experts)
+		}
+	}
+	_, err := fmt.Fprintf(std.out, "%s: %s on %d of %d layers, %d parameters to train\n",
+		o.output, strings.Join(what, ", "), len(e.Layers), e.Config.Layers, parameters)
+	return err
+}

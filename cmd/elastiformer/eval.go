@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/elastiformer/elastiformer/pkg/eval"
+	"github.com/elastiformer/elastiformer/pkg/routing"
+)
+
+// defaultBudgets are evaluated where none are asked for.
+var defaultBudgets = []float64{0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1}
+
+// defaultContext is the length of windows unless the model's context is shorter.
+const defaultContext = 512
+
+// evalOptions are the flags of eval and its argument.
+type evalOptions struct {
+	globalOptions
+	model           string
+	adapter         string
+	data            string
+	budgets         budgetList
+	context         int
+	limit           int
+	selection       string
+	csv             string
+	force           bool
+	maxKL           float64
+	minAgreement    float64
+	maxSecondsRatio float64
+}
+
+func (o *evalOptions) addFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&o.adapter, "adapter", "", "elastic side-car `file` of the model")
+	fs.StringVar(&o.data, "data", "", "text `file` to evaluate on, .txt or .jsonl (required)")
+	fs.Var(&o.budgets, "budget", "`budgets` to evaluate, in (0, 1]: 0.6 or 0.4,0.6 or 0.4..1+0.1 (default 0.4..1+0.1)")
+	boundedVar(fs, &o.context, "context", "", 0, 0, 1<<24, "`tokens` in a window, at least 3; 0 for 512 or the model's context if that is shorter")
+	boundedVar(fs, &o.limit, "limit", "", 0, 0, 1<<40, "evaluate at most this `number` of windows, 0 for all")
+	enumVar(fs, &o.selection, "select", "", "threshold", []string{"threshold", "topk"}, "how token selectors `choose`; topk looks ahead and is no causal model")
+	fs.StringVar(&o.csv, "csv", "", "write the table to this `file` too")
+	fs.BoolVar(&o.force, "force", false, "replace the CSV file if it exists")
+	boundedVar(fs, &o.maxKL, "max-kl", "", math.Inf(1), 0, math.Inf(1), "fail with exit status 3 if a budget's mean `KL` is above")
+	boundedVar(fs, &o.minAgreement, "min-agreement", "", 0, 0, 1, "fail with exit status 3 if a budget's `agreement` is below")
+	boundedVar(fs, &o.maxSecondsRatio, "max-seconds-ratio", "", math.Inf(1), 0, math.Inf(1), "fail with exit status 3 if a budget takes more than this `share` of the teacher's time")
+	commandLineOnly(fs, "csv", "force")
+}
+
+func newEvalCommand(g *globals) *cobra.Command {
+	var opts evalOptions
+	cmd := &cobra.Command{
+		Use:   "eval MODEL --data PATH",
+		Short: "Measure a model at compute budgets",
+		Long: `Measures perplexity as llama-perplexity computes it, and at each budget the KL divergence
+from the teacher (the same model with everything on), the share of positions where both
+predict the same token, the compute executed and the time taken.
+
+A model without selectors is measured at budget 1 alone.`,
+		Example: `  elastiformer eval elastic.gguf --data valid.txt
+  elastiformer eval elastic.gguf --data valid.txt --budget 0.6 --max-kl 0.5 --json
+  elastiformer eval model.gguf --adapter routers.gguf --data valid.txt --budget 0.5..1+0.05`,
+		Annotations: exitStatus(kindGate, kindInput, kindInterrupted),
+		Args:        cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.globalOptions = g.globalOptions
+			opts.model = args[0]
+			return runEval(cmd.Context(), opts, g.streams)
+		},
+	}
+	opts.addFlags(cmd.Flags())
+	requireFlags(cmd, "data")
+	return cmd
+}
+
+func runEval(ctx context.Context, opts evalOptions, std streams) (err error) {
+	useThreads(opts.threads)
+	if opts.context != 0 && opts.context < leastContext {
+		return usageErrorf("--context %d: a window needs at least %d tokens", opts.context, leastContext)
+	}
+	if opts.csv != "" {
+		if err := checkTarget(opts.csv, opts.force); err != nil {
+			return err
+		}
+	}
+	c, err := openCheckpoint(opts.model, opts.adapter)
+	if err != nil {
+		return err
+	}
+	defer closeInto(c, &err)
+	if opts.context == 0 {
+		opts.context = max(leastContext, min(defaultContext, c.model.Context))
+	}
+	data, err := openText(opts.data)
+	if err != nil {
+		return err
+	}
+	windows, err := c.evalWindows(data, opts.context, opts.limit)
+	if err != nil {
+		return err
+	}
+	selection := routing.Threshold
+	if opts.selection == "topk" {
+		selection = routing.TopK
+	}
+	budgets := opts.budgets.values
+	if len(budgets) == 0 {
+		budgets = reachableDefaults(c, opts.context, selection)
+	}
+	report, err := evaluate(ctx, c, windows, budgets, selection, opts.globalOptions, std)
+	if err != nil {
+		return err
+	}
+	if err := opts.print(report, std); err != nil {
+		return err
+	}
+	return opts.gate(report)
+}
+
+// reachableDefaults is the default budgets, those left out that are below what the model can reach.
+func reachableDefaults(c *checkpoint, context int, sel routing.Selection) []float64 {
+	if c.elastic == nil {
+		return []float64{1}
+	}
+	var out []float64
+	for _, b := range defaultBudgets {
+		if _, err := c.elastic.Solve(b, context, sel); !errors.Is(err, routing.ErrBudget) {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// evaluate runs eval.Language with progress and the names the report needs.
+func evaluate(ctx context.Context, c *checkpoint, windows [][]int32, budgets []float64, sel routing.Selection, g globalOptions, std streams) (*eval.Report, error) {
+	p := newProgress(g.progress, g.json, std.err)
+	p.Begin("evaluate", 0, len(windows))
+	report, err := eval.Language(ctx, c.model, c.elastic, windows, eval.Options{
+		Budgets: budgets, Selection: sel,
+		Progress: func(done, _ int) { p.Step(done) },
+	})
+	p.End()
+	switch {
+	case errors.Is(err, eval.ErrNotFinite):
+		return nil, c.blame(err)
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
+		return nil, err
+	}
+	report.Model, report.Seed = c.path, g.seed
+	return report, nil
+}
+
+func (o *evalOptions) print(report *eval.Report, std streams) error {
+	if o.csv != "" {
+		if err := writeFileAtomically(o.csv, report.CSV); err != nil {
+			return err
+		}
+	}
+	if o.json {
+		return writeJSON(std.out, report)
+	}
+	if err := report.Text(std.out); err != nil {
+		return fmt.Errorf("eval: %w", err)
+	}
+	return nil
+}
+
+// gate compares every budget with the limits given.
+func (o *evalOptions) gate(report *eval.Report) error {
+	var missed []string
+	for _, r := range report.Results {
+		if r.KL.Mean > o.maxKL {
+			missed = append(missed, fmt.Sprintf("budget %v: KL %.4f above %v", r.Budget, r.KL.Mean, o.maxKL))
+		}
+		if r.Agreement < o.minAgreement {
+			missed = append(missed, fmt.Sprintf("budget %v: agreement %.4f below %v", r.Budget, r.Agreement, o.minAgreement))
+		}
+		if r.SecondsRatio > o.maxSecondsRatio {
+			missed = append(missed, fmt.Sprintf("budget %v: seconds ratio %.4f above %v", r.Budget, r.SecondsRatio, o.maxSecondsRatio))
+		}
+	}
+	if len(missed) > 0 {
+		return &kindError{kindGate, errors.New(strings.Join(missed, "; "))}
+	}
+	return nil
+}
+
+// budgetList is the value of a flag that takes budgets: numbers and ranges FIRST..LAST+STEP, separated by commas.
+type budgetList struct{ values []float64 }
+
+func (b *budgetList) String() string {
+	words := make([]string, len(b.values))
+	for i, v := range b.values {
+		words[i] = strconv.FormatFloat(v, 'g', -1, 64)
+	}
+	return strings.Join(words, ",")
+}
+
+func (b *budgetList) Type() string { return "budgets" }
+
+func (b *budgetList) Set(s string) error {
+	var values []float64
+	for part := range strings.SplitSeq(s, ",") {
+		list, err := parseBudgets(part)
+		if err != nil {
+			return err
+		}
+		values = append(values, list...)
+	}
+	b.values = slices.Compact(values)
+	return nil
+}
+
+// parseBudgets reads one number or range.
+func parseBudgets(s string) ([]float64, error) {
+	span, stepText, hasStep := strings.Cut(s, "+")
+	firstText, lastText, isRange := strings.Cut(span, "..")
+	if hasStep != isRange {
+		return nil, fmt.Errorf("%q is neither a budget nor FIRST..LAST+STEP", s)
+	}
+	first, err := parseBudget(firstText)
+	if err != nil || !isRange {
+		return []float64{first}, err
+	}
+	last, err := parseBudget(lastText)
+	if err != nil {
+		return nil, err
+	}
+	step, err := strconv.ParseFloat(stepText, 64)
+	if err != nil || !(step >= 1e-4 && step <= 1) || last < first {
+		return nil, fmt.Errorf("%q is no rising range with a step", s)
+	}
+	var values []float64
+	for i := 0; ; i++ {
+		// Rounded so that 0.4+2·0.1 is 0.6.
+		v := math.Round((first+float64(i)*step)*1e9) / 1e9
+		if v > last+1e-9 {
+			return values, nil
+		}
+		values = append(values, min(v, last))
+	}
+}
+
+func parseBudget(s string) (float64, error) {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a number", s)
+	}
+	return v, routing.CheckBudget(v)
+}

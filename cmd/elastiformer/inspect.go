@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// inspectOptions are the flags of inspect and its argument.
+type inspectOptions struct {
+	globalOptions
+	file    string
+	tensors bool
+}
+
+func (o *inspectOptions) addFlags(fs *pflag.FlagSet) {
+	fs.BoolVar(&o.tensors, "tensors", false, "list every tensor with its type, dimensions and place")
+}
+
+func newInspectCommand(g *globals) *cobra.Command {
+	var opts inspectOptions
+	cmd := &cobra.Command{
+		Use:   "inspect FILE",
+		Short: "Show what a GGUF file holds",
+		Long: `Shows the keys of a GGUF file with their types and values and, for each type of tensor, how
+many there are and how large they are. Long texts and arrays are cut short; with --json an
+array of more than 64 elements is given by its length and its first elements.
+
+Of an elastic checkpoint it shows what is attached, where it was trained, and the table of
+what it gives at each budget.
+
+The whole file is checked on the way: lengths, alignment, offsets, and that every tensor
+lies within the file.`,
+		Example: `  elastiformer inspect model.gguf
+  elastiformer inspect --tensors --json model.gguf`,
+		Annotations: exitStatus(kindInput),
+		Args:        cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.globalOptions = g.globalOptions
+			opts.file = args[0]
+			return runInspect(cmd.Context(), opts, g.streams)
+		},
+	}
+	opts.addFlags(cmd.Flags())
+	return cmd
+}
+
+func runInspect(_ context.Context, opts inspectOptions, std streams) (err error) {
+	f, err := openFile(opts.file)
+	if err != nil {
+		return err
+	}
+	defer closeInto(f, &err)
+	doc := describeFile(f, opts.tensors)
+	if doc.Elastic, err = describeElastic(f); err != nil {
+		return err
+	}
+	if opts.json {
+		return writeJSON(std.out, doc)
+	}
+	return doc.writeText(std.out)
+}
