@@ -44,7 +44,7 @@ func NewWriter() *Writer {
 // string, float32, float64, an integer with its width in its type (int8 to uint64), a slice of one of these, or a
 // [Value]. The error wraps [ErrInvalid].
 func (w *Writer) Set(key string, v any) error {
-	if len(key) == 0 || len(key) > maxKeyBytes {
+	if key == "" || len(key) > maxKeyBytes {
 		return fmt.Errorf("gguf: key %q: %w: %d bytes, must be 1 to %d", abbreviate(key), ErrInvalid, len(key), maxKeyBytes)
 	}
 	raw, err := encodeValue(v)
@@ -76,7 +76,7 @@ func (w *Writer) CopyKeys(f *File, keep func(key string) bool) {
 
 // AddTensor adds a tensor with the given data: blocks of type t, dims[0] varying fastest. The error wraps [ErrInvalid].
 func (w *Writer) AddTensor(name string, t Type, dims []uint64, data []byte) error {
-	if len(name) == 0 || len(name) > maxNameBytes {
+	if name == "" || len(name) > maxNameBytes {
 		return fmt.Errorf("gguf: tensor %q: %w: name of %d bytes, must be 1 to %d", abbreviate(name), ErrInvalid, len(name), maxNameBytes)
 	}
 	size, problem := tensorBytes(t, dims)

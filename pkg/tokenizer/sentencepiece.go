@@ -242,7 +242,8 @@ func (m *merger) consider(left, right int) {
 // push and pop are a binary heap written out: container/heap would allocate for
 // every pair.
 func (m *merger) push(p pair) {
-	q := append(m.queue, p)
+	m.queue = append(m.queue, p)
+	q := m.queue
 	i := len(q) - 1
 	for i > 0 {
 		parent := (i - 1) / 2
@@ -253,7 +254,6 @@ func (m *merger) push(p pair) {
 		i = parent
 	}
 	q[i] = p
-	m.queue = q
 }
 
 func (m *merger) pop() pair {
