@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -146,7 +147,7 @@ func (s shape) load(v tokenizer.Vocabulary, list []model.Parameter) (m *model.Mo
 	if err != nil {
 		return nil, nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	path := filepath.Join(dir, "initial.gguf")
 	if err := s.write(path, v, list); err != nil {
 		return nil, nil, err
@@ -155,7 +156,7 @@ func (s shape) load(v tokenizer.Vocabulary, list []model.Parameter) (m *model.Mo
 	if err != nil {
 		return nil, nil, err
 	}
-	defer f.Close()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	if m, err = model.Load(f); err != nil {
 		return nil, nil, err
 	}

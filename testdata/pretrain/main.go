@@ -51,7 +51,7 @@ func main() {
 func run(log io.Writer, out string, s shape, r recipe) error {
 	train := grammar.New(trainSeed).Text(trainBytes)
 	valid := grammar.New(validSeed).Text(validBytes)
-	vocabulary := trainVocabulary(train, vocabularySize)
+	vocabulary := trainVocabulary(train)
 	tok, err := tokenizer.Build(vocabulary)
 	if err != nil {
 		return err

@@ -70,7 +70,7 @@ func TestTrainingLearns(t *testing.T) {
 }
 
 func TestWindows(t *testing.T) {
-	tok, err := tokenizer.Build(trainVocabulary(grammar.New(13).Text(50_000), vocabularySize))
+	tok, err := tokenizer.Build(trainVocabulary(grammar.New(13).Text(50_000)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 // space is how SentencePiece writes a space (U+2581).
 const space = "▁"
 
-// trainVocabulary learns a SentencePiece BPE vocabulary of at most size tokens: the
+// trainVocabulary learns a SentencePiece BPE vocabulary of at most vocabularySize tokens: the
 // three special tokens, the 256 bytes, every character of the text, and then, merge
 // by merge, the most frequent pair of neighbouring pieces (Sennrich et al., arXiv
 // 1508.07909; of equally frequent ones the first in byte order). The score of a merged
@@ -22,7 +22,7 @@ const space = "▁"
 //
 // Pieces are joined within words of letters only: digits and marks stay alone, and
 // a line feed is spelled as its byte.
-func trainVocabulary(text string, size int) tokenizer.Vocabulary {
+func trainVocabulary(text string) tokenizer.Vocabulary {
 	v := tokenizer.Vocabulary{
 		Model: "llama", Unknown: 0, BOS: 1, EOS: 2,
 		AddBOS: true, AddSpacePrefix: true,
@@ -39,7 +39,7 @@ func trainVocabulary(text string, size int) tokenizer.Vocabulary {
 	words := countWords(text)
 	characters := characters(text)
 	// Single characters are joined by nobody; SentencePiece ranks them last.
-	merges := merge(words, size-len(v.Tokens)-len(characters))
+	merges := merge(words, vocabularySize-len(v.Tokens)-len(characters))
 	for rank, piece := range merges {
 		add(piece, float32(-rank), tokenizer.TypeNormal)
 	}

@@ -11,7 +11,7 @@ import (
 
 func TestVocabularyIsSound(t *testing.T) {
 	text := grammar.New(11).Text(50_000)
-	v := trainVocabulary(text, vocabularySize)
+	v := trainVocabulary(text)
 	tok, err := tokenizer.Build(v)
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +39,7 @@ func TestVocabularyIsSound(t *testing.T) {
 // TestEncodingRepeatsTheMerges: the tokenizer cuts every word as learning left it.
 func TestEncodingRepeatsTheMerges(t *testing.T) {
 	text := grammar.New(12).Text(50_000)
-	tok, err := tokenizer.Build(trainVocabulary(text, vocabularySize))
+	tok, err := tokenizer.Build(trainVocabulary(text))
 	if err != nil {
 		t.Fatal(err)
 	}
