@@ -268,6 +268,15 @@ func TestVectors(t *testing.T) {
 	kernel.AddScaled(x, []float32{1, 2, 0}, -2)
 	kernel.Scale(x, 2)
 	same(t, "Add, AddScaled, Scale", kernel.NewMat(1, 3, x), kernel.NewMat(1, 3, []float32{0, -2, 10}))
+	for _, n := range []int{63, 64, 65, 1000} {
+		r := newRand(uint64(n))
+		x, y := randomMat(r, 1, n, 0), randomMat(r, 1, n, 0)
+		before := clone(x)
+		kernel.AddScaled(x.Data, y.Data, 0.3)
+		near(t, "AddScaled", x, 2*ulp, func(i, j int) (float64, float64) {
+			return at(before, i, j) + float64(float32(0.3))*at(y, i, j), math.Abs(at(before, i, j)) + math.Abs(at(y, i, j))
+		})
+	}
 	// In float32 the ones would be lost beside 2²⁴.
 	if got := kernel.Dot([]float32{1 << 24, 1, 1, -1 << 24}, []float32{1, 1, 1, 1}); got != 2 {
 		t.Errorf("Dot = %v, want 2: sums are in float64", got)

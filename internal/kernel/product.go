@@ -48,6 +48,45 @@ func SerialNT(dst, a Mat, w Weight, accumulate bool) {
 	}
 }
 
+// SerialAddNT adds a·wᵀ, on the calling goroutine, to chosen rows of dst: dst (T, out),
+// a (n, in), w (out, in), rows (n) holds no row twice. It is how a unit's part of a
+// projection joins the parts of others.
+//
+//	dst[rows[i],j] += Σ_k a[i,k]·w[j,k]
+func SerialAddNT(dst, a Mat, w Weight, rows []int32) {
+	checkShape(a.Cols == w.Cols && dst.Cols == w.Rows && len(rows) == a.Rows)
+	buf := buffers.Get().(*[]float32)
+	defer buffers.Put(buf)
+	if w.Cols < w.Rows {
+		addColumns(dst, a, w, rows, buf)
+		return
+	}
+	product := NewMat(a.Rows, w.Rows, grow(buf, a.Rows*w.Rows))
+	SerialNT(product, a, w, false)
+	for i, r := range rows {
+		Add(dst.Row(int(r)), product.Row(i))
+	}
+}
+
+// addColumns is SerialAddNT column after column of w: dot products over so few columns
+// take longer to set up than to compute.
+func addColumns(dst, a Mat, w Weight, rows []int32, buf *[]float32) {
+	t := NewMat(w.Cols, w.Rows, grow(buf, w.Cols*w.Rows)) // wᵀ
+	decoded := buffers.Get().(*[]float32)
+	p := w.panel(decoded, 0, w.Rows, 0, w.Cols)
+	for j := range p.Rows {
+		for k, v := range p.Row(j) {
+			t.Data[k*t.Stride+j] = v
+		}
+	}
+	buffers.Put(decoded)
+	for i, r := range rows {
+		for k, f := range a.Row(i) {
+			AddScaled(dst.Row(int(r)), t.Row(k), f)
+		}
+	}
+}
+
 // mulPanel computes columns [c0, c1) of a·wᵀ.
 func mulPanel(dst, a Mat, w Weight, c0, c1 int, accumulate bool) {
 	buf := buffers.Get().(*[]float32)

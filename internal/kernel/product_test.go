@@ -70,6 +70,42 @@ func TestMulNT(t *testing.T) {
 	})
 }
 
+// Rows are added where they belong, other rows stay, and a row gets the same bits alone
+// and among others.
+func TestSerialAddNT(t *testing.T) {
+	r := newRand(8)
+	forProducts(t, func(name string, rows, out, in, gap int, kind gguf.Type) {
+		a, before := randomMat(r, rows, in, gap), randomMat(r, rows+2, out, gap)
+		w, values := randomWeight(t, r, out, in, kind)
+		chosen := make([]int32, rows) // each row i goes to row i+1 but the last, which goes to the one behind
+		from := map[int]int{}
+		for i := range chosen {
+			chosen[i] = int32(i + 1)
+			if i == rows-1 {
+				chosen[i]++
+			}
+			from[int(chosen[i])] = i
+		}
+		dst := clone(before)
+		kernel.SerialAddNT(dst, a, w, chosen)
+		near(t, name, dst, ulp, func(i, j int) (float64, float64) {
+			row, ok := from[i]
+			if !ok {
+				return at(before, i, j), 0
+			}
+			return sum(at(before, i, j), in, func(k int) float64 { return at(a, row, k) * at(values, j, k) })
+		})
+		for i, row := range chosen {
+			one := clone(before)
+			kernel.SerialAddNT(one, a.RowRange(i, i+1), w, chosen[i:i+1])
+			same(t, name+" alone", one.RowRange(int(row), int(row)+1), dst.RowRange(int(row), int(row)+1))
+			if i == 3 {
+				break
+			}
+		}
+	})
+}
+
 func TestMulNN(t *testing.T) {
 	r := newRand(2)
 	forProducts(t, func(name string, rows, out, in, gap int, kind gguf.Type) {

@@ -1,5 +1,7 @@
 package kernel
 
+import "gonum.org/v1/gonum/blas/blas32"
+
 // Gather copies rows of x into dst, one after the other: dst (n, D), rows (n).
 func Gather(dst, x Mat, rows []int32) {
 	ParallelRows(len(rows), func(lo, hi int) {
@@ -26,9 +28,16 @@ func Add(dst, x []float32) {
 	}
 }
 
+// longRow is the length from which gonum's vector code beats a plain loop.
+const longRow = 64
+
 // AddScaled computes dst += f·x over equal lengths.
 func AddScaled(dst, x []float32, f float32) {
 	x = x[:len(dst)]
+	if len(x) >= longRow {
+		blas32.Axpy(f, blas32.Vector{N: len(x), Inc: 1, Data: x}, blas32.Vector{N: len(x), Inc: 1, Data: dst})
+		return
+	}
 	for i, v := range x {
 		dst[i] += f * v
 	}

@@ -39,70 +39,67 @@ func (t *Tape) Score(x, w, b *Var) *Var {
 }
 
 // SoftmaxGain turns scores (T, N) into weights N·softmax(z), which are 1 for equal
-// scores. Rows for which off is true get weight 1 and no gradient; off (T) may be nil.
+// scores.
 //
 //	backward: dz = g·(dg − Σ_i dg_i·g_i/N)
-func (t *Tape) SoftmaxGain(z *Var, off []bool) *Var {
+func (t *Tape) SoftmaxGain(z *Var) *Var {
 	g := t.NewVar(z.Rows, z.Cols, z.Grad != nil)
 	n := float32(z.Cols)
-	isOff := func(r int) bool { return off != nil && off[r] }
-	for r := range z.Rows {
-		row := g.Mat().Row(r)
-		if isOff(r) {
-			fill(row, 1)
-			continue
+	copy(g.Data, z.Data)
+	kernel.ParallelRows(z.Rows, func(lo, hi int) {
+		for r := lo; r < hi; r++ {
+			kernel.Softmax(g.Mat().Row(r), n)
 		}
-		copy(row, z.Mat().Row(r))
-		kernel.Softmax(row, n)
-	}
+	})
 	if g.Grad != nil {
 		t.Step(func() {
-			for r := range z.Rows {
-				if isOff(r) {
-					continue
+			kernel.ParallelRows(z.Rows, func(lo, hi int) {
+				for r := lo; r < hi; r++ {
+					gain, d, dz := g.Mat().Row(r), g.GradMat().Row(r), z.GradMat().Row(r)
+					mean := kernel.Dot(gain, d) / n
+					for i, v := range gain {
+						dz[i] += v * (d[i] - mean)
+					}
 				}
-				gain, d, dz := g.Mat().Row(r), g.GradMat().Row(r), z.GradMat().Row(r)
-				mean := kernel.Dot(gain, d) / n
-				for i, v := range gain {
-					dz[i] += v * (d[i] - mean)
-				}
-			}
+			})
 		})
 	}
 	return g
 }
 
-// SigmoidGain turns scores into weights 2σ(z), which are 1 at a score of zero. off as
-// in SoftmaxGain.
-func (t *Tape) SigmoidGain(z *Var, off []bool) *Var {
+// SigmoidGain turns scores into weights 2σ(z), which are 1 at a score of zero.
+func (t *Tape) SigmoidGain(z *Var) *Var {
 	g := t.NewVar(z.Rows, z.Cols, z.Grad != nil)
-	isOff := func(r int) bool { return off != nil && off[r] }
-	for r := range z.Rows {
-		for i := r * z.Cols; i < (r+1)*z.Cols; i++ {
-			g.Data[i] = 2 * kernel.Sigmoid(z.Data[i])
-			if isOff(r) {
-				g.Data[i] = 1
-			}
-		}
+	for i, v := range z.Data {
+		g.Data[i] = 2 * kernel.Sigmoid(v)
 	}
 	if g.Grad != nil {
 		t.Step(func() {
-			for r := range z.Rows {
-				if isOff(r) {
-					continue
-				}
-				for i := r * z.Cols; i < (r+1)*z.Cols; i++ {
-					s := g.Data[i] / 2
-					z.Grad[i] += g.Grad[i] * 2 * s * (1 - s)
-				}
+			for i, v := range g.Data {
+				s := v / 2
+				z.Grad[i] += g.Grad[i] * 2 * s * (1 - s)
 			}
 		})
 	}
 	return g
 }
 
-func fill(x []float32, v float32) {
-	for i := range x {
-		x[i] = v
+// Temper moves weights g (T, N) towards 1: row r becomes 1 + strength[r]·(g − 1), so
+// that strength 0 gives exactly 1 and no gradient.
+func (t *Tape) Temper(g *Var, strength []float32) *Var {
+	y := t.NewVar(g.Rows, g.Cols, g.Grad != nil)
+	for r, f := range strength {
+		out := y.Mat().Row(r)
+		for i, v := range g.Mat().Row(r) {
+			out[i] = 1 + f*(v-1)
+		}
 	}
+	if y.Grad != nil {
+		t.Step(func() {
+			for r, f := range strength {
+				kernel.AddScaled(g.GradMat().Row(r), y.GradMat().Row(r), f)
+			}
+		})
+	}
+	return y
 }

@@ -79,20 +79,22 @@ func TestGainGradients(t *testing.T) {
 	r := newRand(5)
 	for _, s := range sizes {
 		z := param(r, s[0], s[1])
-		off := make([]bool, s[0])
-		for i := range off {
-			off[i] = i%3 == 1
+		strength := make([]float32, s[0])
+		for i := range strength {
+			strength[i] = float32(i%3) / 2
 		}
-		for _, o := range [][]bool{nil, off} {
-			graph{
-				name: fmt.Sprint("softmax gain ", s, o != nil), in: []input{of("z", z)},
-				build: func(tp *tape.Tape) *tape.Var { return tp.SoftmaxGain(z, o) },
-			}.check(t, r)
-			graph{
-				name: fmt.Sprint("sigmoid gain ", s, o != nil), in: []input{of("z", z)},
-				build: func(tp *tape.Tape) *tape.Var { return tp.SigmoidGain(z, o) },
-			}.check(t, r)
-		}
+		graph{
+			name: fmt.Sprint("softmax gain ", s), in: []input{of("z", z)},
+			build: func(tp *tape.Tape) *tape.Var { return tp.SoftmaxGain(z) },
+		}.check(t, r)
+		graph{
+			name: fmt.Sprint("sigmoid gain ", s), in: []input{of("z", z)},
+			build: func(tp *tape.Tape) *tape.Var { return tp.SigmoidGain(z) },
+		}.check(t, r)
+		graph{
+			name: fmt.Sprint("temper ", s), in: []input{of("z", z)},
+			build: func(tp *tape.Tape) *tape.Var { return tp.Temper(z, strength) },
+		}.check(t, r)
 	}
 }
 

@@ -77,11 +77,14 @@ func (g graph) check(t *testing.T, r *rand.Rand) {
 // backward returns the gradient of every input, or of the one called only.
 func (g graph) backward(t *testing.T, weights, value []float32, only string) [][]float32 {
 	t.Helper()
-	grads := make([][]float32, len(g.in))
+	grads, before := make([][]float32, len(g.in)), make([][]float32, len(g.in))
+	defer func() {
+		for n, in := range g.in {
+			*in.grad = before[n]
+		}
+	}()
 	for n, in := range g.in {
-		before := *in.grad
-		defer func() { *in.grad = before }()
-		*in.grad = nil
+		before[n], *in.grad = *in.grad, nil
 		grads[n] = make([]float32, len(in.data))
 		if only == "" || only == in.name {
 			*in.grad = grads[n]

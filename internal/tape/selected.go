@@ -1,7 +1,9 @@
 package tape
 
 import (
+	"slices"
 	"sort"
+	"sync"
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
 )
@@ -9,9 +11,13 @@ import (
 const (
 	// selectedChunk is the number of rows whose chosen units one task computes.
 	selectedChunk = 256
-	// selectedOutputs is the number of outputs of the joining projection in one task.
-	selectedOutputs = 64
+	// selectedOutputs is the number of outputs of the joining projection in one task: of
+	// a unit of 16 neurons, these weights fit the first-level cache.
+	selectedOutputs = 256
 )
+
+// gathered holds the rows a task brings together: reused, they stay in the cache.
+var gathered = sync.Pool{New: func() any { return new([]float32) }}
 
 // AttentionBlock is an attention module after its norm.
 type AttentionBlock struct {
@@ -55,15 +61,15 @@ func (t *Tape) SelectedAttention(x *Var, b *AttentionBlock, l *Layout, u *Units,
 // row of Dh values per entry of rows.
 func (t *Tape) chosenQueries(x *Var, b *AttentionBlock, l *Layout, rows []int32, start []int) *Var {
 	q := t.NewVar(len(rows), b.HeadDim, false)
-	gathered := t.NewVar(len(rows), x.Cols, false)
 	var ax *Var
 	if b.Q.Low.active() {
 		ax = t.scaledA(x, b.Q.Low, l)
 	}
 	kernel.Parallel(b.Heads, func(h int) {
 		lo, hi := start[h], start[h+1]
-		in := gathered.Mat().RowRange(lo, hi)
-		gatherSerial(in, x.Mat(), rows[lo:hi])
+		buf := gathered.Get().(*[]float32)
+		defer gathered.Put(buf)
+		in, _ := gatherSerial(buf, x.Mat(), rows[lo:hi], 0)
 		unitRows(q.Mat().RowRange(lo, hi), in, b.Q, ax, rows[lo:hi], h*b.HeadDim, (h+1)*b.HeadDim)
 	})
 	t.countUnits(b.Q, len(rows), b.HeadDim, x.Cols, WorkProjection)
@@ -105,7 +111,6 @@ func (t *Tape) SelectedFeedForward(x *Var, b *GatedBlock, l *Layout, u *Units) *
 		aUp = t.scaledA(x, b.Up.Low, l)
 	}
 	h := t.NewVar(len(rows), width, false)
-	scratch := t.NewVar(len(rows), x.Cols+2*width, false)
 	chunks := (x.Rows + selectedChunk - 1) / selectedChunk
 	kernel.Parallel(chunks*u.N, func(i int) {
 		chunk, m := i/u.N, i%u.N
@@ -113,13 +118,11 @@ func (t *Tape) SelectedFeedForward(x *Var, b *GatedBlock, l *Layout, u *Units) *
 		if lo == hi {
 			return
 		}
-		part := scratch.Data[lo*scratch.Cols : hi*scratch.Cols]
-		n := hi - lo
-		in := kernel.NewMat(n, x.Cols, part)
-		gate := kernel.NewMat(n, width, part[n*x.Cols:])
-		up := kernel.NewMat(n, width, part[n*(x.Cols+width):])
-		chosen := rows[lo:hi]
-		gatherSerial(in, x.Mat(), chosen)
+		n, chosen := hi-lo, rows[lo:hi]
+		buf := gathered.Get().(*[]float32)
+		defer gathered.Put(buf)
+		in, rest := gatherSerial(buf, x.Mat(), chosen, 2*n*width)
+		gate, up := kernel.NewMat(n, width, rest), kernel.NewMat(n, width, rest[n*width:])
 		unitRows(gate, in, b.Gate, aGate, chosen, m*width, (m+1)*width)
 		unitRows(up, in, b.Up, aUp, chosen, m*width, (m+1)*width)
 		out := h.Mat().RowRange(lo, hi)
@@ -167,15 +170,10 @@ func sumUnits(y, h kernel.Mat, w kernel.Weight, rows []int32, start []int) {
 		for r := first; r < last; r++ {
 			clear(sum.Row(r))
 		}
-		buf := make([]float32, (last-first)*sum.Cols)
 		for i := range units {
-			lo, hi := within(rows, start[i], start[i+1], first, last)
-			if lo == hi {
-				continue
+			if lo, hi := within(rows, start[i], start[i+1], first, last); lo < hi {
+				kernel.SerialAddNT(sum, h.RowRange(lo, hi), part.ColRange(i*width, (i+1)*width), rows[lo:hi])
 			}
-			product := kernel.NewMat(hi-lo, sum.Cols, buf)
-			kernel.SerialNT(product, h.RowRange(lo, hi), part.ColRange(i*width, (i+1)*width), false)
-			scatterSerial(sum, product, rows[lo:hi])
 		}
 	})
 }
@@ -218,14 +216,14 @@ func within(rows []int32, lo, hi, first, last int) (int, int) {
 	return lo + a, lo + b
 }
 
-func gatherSerial(dst, x kernel.Mat, rows []int32) {
+// gatherSerial copies rows of x to *buf, grown as needed, with room for `more` floats
+// behind them.
+func gatherSerial(buf *[]float32, x kernel.Mat, rows []int32, more int) (in kernel.Mat, rest []float32) {
+	n := len(rows) * x.Cols
+	*buf = slices.Grow((*buf)[:0], n+more)[:n+more]
+	in = kernel.NewMat(len(rows), x.Cols, *buf)
 	for i, r := range rows {
-		copy(dst.Row(i), x.Row(int(r)))
+		copy(in.Row(i), x.Row(int(r)))
 	}
-}
-
-func scatterSerial(dst, x kernel.Mat, rows []int32) {
-	for i, r := range rows {
-		kernel.Add(dst.Row(int(r)), x.Row(i))
-	}
+	return in, (*buf)[n:]
 }

@@ -117,7 +117,23 @@ const (
 	line = 64 / 4
 )
 
-// Floats returns n floats of unspecified content that live until Reset.
+// Mark is a point in a tape's use of memory.
+type Mark struct{ slab, used int }
+
+// Mark notes how much memory is in use.
+func (t *Tape) Mark() Mark { return Mark{t.slab, t.used} }
+
+// Release gives back, on a tape that does not record, the memory of all values made
+// since the mark: they must not be used again. A recording tape needs them to go back
+// and keeps them.
+func (t *Tape) Release(m Mark) {
+	if !t.recording {
+		t.slab, t.used = m.slab, m.used
+	}
+}
+
+// Floats returns n floats of unspecified content that live until Reset, or until a
+// mark set before is released.
 func (t *Tape) Floats(n int) []float32 {
 	for t.slab < len(t.slabs) && t.used+n > len(t.slabs[t.slab]) {
 		t.slab, t.used = t.slab+1, 0

@@ -144,8 +144,8 @@ func TestGains(t *testing.T) {
 	zeros := tape.NewParam(3, 5)
 	scores := tape.NewConst(3, 5, normal(newRand(4), 15, 1))
 	for _, gain := range []*tape.Var{
-		tp.SoftmaxGain(zeros, nil), tp.SigmoidGain(zeros, nil),
-		tp.SoftmaxGain(scores, []bool{true, true, true}), tp.SigmoidGain(scores, []bool{true, true, true}),
+		tp.SoftmaxGain(zeros), tp.SigmoidGain(zeros),
+		tp.Temper(tp.SoftmaxGain(scores), []float32{0, 0, 0}), tp.Temper(tp.SigmoidGain(scores), []float32{0, 0, 0}),
 	} {
 		for i, v := range gain.Data {
 			if v != 1 {

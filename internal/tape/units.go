@@ -114,23 +114,22 @@ func (t *Tape) Compensate(y *Var, u *Units) {
 		return
 	}
 	skip := u.Skip.Mat()
-	var adds int64
-	for r := range y.Rows {
-		chosen := u.Row(r)
-		switch skipped := u.N - len(chosen); {
-		case skipped == 0:
-		case u.SkipTotal != nil && len(chosen)+1 < skipped:
-			adds += int64(len(chosen) + 1)
+	kernel.ParallelRows(y.Rows, func(lo, hi int) {
+		for r := lo; r < hi; r++ {
+			chosen := u.Row(r)
+			if u.adds(r) == u.N-len(chosen) {
+				addSkipped(y.Mat().Row(r), skip, chosen)
+				continue
+			}
 			kernel.Add(y.Mat().Row(r), u.SkipTotal)
 			for _, i := range chosen {
 				kernel.AddScaled(y.Mat().Row(r), skip.Row(int(i)), -1)
 			}
-		default:
-			adds += int64(skipped)
-			addSkipped(y.Mat().Row(r), skip, chosen)
 		}
+	})
+	for r := range y.Rows {
+		t.MACs[WorkCompensation] += int64(u.adds(r)) * int64(y.Cols)
 	}
-	t.MACs[WorkCompensation] += adds * int64(y.Cols)
 	if u.Skip.Grad == nil {
 		return
 	}
@@ -142,6 +141,16 @@ func (t *Tape) Compensate(y *Var, u *Units) {
 		}
 		kernel.AddTN(u.Skip.GradMat(), left, y.GradMat())
 	})
+}
+
+// adds is how many biases are added to row r: those of the units it did not choose, or
+// the total and those it chose where that is less.
+func (u *Units) adds(r int) int {
+	chosen := u.Start[r+1] - u.Start[r]
+	if u.SkipTotal == nil {
+		return u.N - chosen
+	}
+	return min(u.N-chosen, chosen+1)
 }
 
 // addSkipped adds the biases of all units but the chosen (ascending).

@@ -57,8 +57,8 @@ func (m *Model) Hidden(t *tape.Tape, ids []int32, l *tape.Layout, r Router, cach
 		if cache != nil {
 			c = &cache.layers[i]
 		}
-		x = m.module(t, i, Attention, x, l, r, c)
-		x = m.module(t, i, FeedForward, x, l, r, nil)
+		x = m.step(t, i, Attention, x, l, r, c)
+		x = m.step(t, i, FeedForward, x, l, r, nil)
 	}
 	if cache != nil {
 		cache.Tokens += len(ids)
@@ -69,6 +69,19 @@ func (m *Model) Hidden(t *tape.Tape, ids []int32, l *tape.Layout, r Router, cach
 // Logits applies the output head: h (T, D) → (T, V).
 func (m *Model) Logits(t *tape.Tape, h *tape.Var) *tape.Var {
 	return t.Linear(h, m.Output, nil, tape.WorkHead)
+}
+
+// step is module; without recording it takes the stream in place, so that the memory a
+// module needs is used again by the next.
+func (m *Model) step(t *tape.Tape, layer int, which Module, x *tape.Var, l *tape.Layout, r Router, c *tape.Cache) *tape.Var {
+	mark := t.Mark()
+	y := m.module(t, layer, which, x, l, r, c)
+	if t.Recording() {
+		return y
+	}
+	copy(x.Data, y.Data)
+	t.Release(mark)
+	return x
 }
 
 // module runs one module with its norm and residual: x (T, D) → (T, D).
