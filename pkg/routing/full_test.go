@@ -1,0 +1,56 @@
+package routing_test
+
+import (
+	"testing"
+
+	"github.com/elastiformer/elastiformer/internal/tape"
+	"github.com/elastiformer/elastiformer/internal/testmodel"
+	"github.com/elastiformer/elastiformer/pkg/gguf"
+	"github.com/elastiformer/elastiformer/pkg/routing"
+)
+
+// Budget 1 is the pretrained model bit for bit, whatever was trained.
+func TestBudgetOneIsThePretrainedModel(t *testing.T) {
+	for _, kind := range []gguf.Type{gguf.TypeF32, gguf.TypeF16, gguf.TypeQ8_0} {
+		t.Run(kind.String(), func(t *testing.T) {
+			_, m := testmodel.Open(t, testmodel.Shape{Type: kind})
+			r := newRand(1)
+			batch := windows(r, m, 3, 17)
+			plain := tape.New(false)
+			want := forward(m, plain, nil, batch...)
+
+			fresh := attach(t, m, everything(m))
+			trained := randomise(attach(t, m, everything(m)), r)
+			trained.Calibrate(m, windows(r, m, 4, 16))
+			for name, e := range map[string]*routing.Elastic{"converted": fresh, "trained": trained} {
+				for _, sel := range []routing.Selection{routing.TopK, routing.Threshold} {
+					tp := tape.New(false)
+					p := e.NewPass(sel, solve(t, e, 1, 17, sel))
+					sameBits(t, name, forward(m, tp, p, batch...).Data, want.Data)
+					if tp.MACs != plain.MACs {
+						t.Errorf("%s: counted %v, want %v", name, tp.MACs, plain.MACs)
+					}
+					for _, s := range allSelectors {
+						if share := p.Used.Share(s); share != 1 {
+							t.Errorf("%s: %v used %v, want 1", name, s, share)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// A sequence at budget 1 beside others that select is the pretrained model's too.
+func TestFullSequenceBesideOthers(t *testing.T) {
+	_, m := testmodel.Open(t, testmodel.Shape{})
+	r := newRand(2)
+	e := randomise(attach(t, m, everything(m)), r)
+	batch := windows(r, m, 3, 17)
+	p := e.NewPass(routing.TopK, solve(t, e, 0.5, 17, routing.TopK), e.Full(), solve(t, e, 0.3, 17, routing.TopK))
+	got := forward(m, tape.New(true), p, batch...).RowRange(17, 34)
+	want := forward(m, tape.New(true), nil, batch[1])
+	if worst := largestError(got.Data, want.Data); !(worst < 1e-6) {
+		t.Errorf("off by %.3g", worst)
+	}
+}

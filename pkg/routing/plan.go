@@ -1,0 +1,70 @@
+package routing
+
+import (
+	"math"
+	"slices"
+)
+
+// Plan says which selectors are on at each budget of a grid: the set that came nearest
+// to the teacher when all were measured. Each selector that is on keeps the same share
+// in every layer.
+type Plan struct {
+	Budgets []float64    // (G), ascending
+	On      [][]Selector // (G), each sorted and not empty
+}
+
+// Add appends a budget above those before.
+func (p *Plan) Add(budget float64, on []Selector) {
+	p.Budgets, p.On = append(p.Budgets, budget), append(p.On, on)
+}
+
+// at is the set of the budget nearest to the one asked for; nil without a plan.
+func (p *Plan) at(budget float64) []Selector {
+	var on []Selector
+	least := math.Inf(1)
+	for i, b := range p.Budgets {
+		if d := math.Abs(b - budget); d < least {
+			on, least = p.On[i], d
+		}
+	}
+	return on
+}
+
+// Choice is one set of selectors with the setting that meets a budget by it.
+type Choice struct {
+	On      []Selector
+	Setting Setting
+}
+
+// Choices lists every set of selectors that reaches a budget for windows of T tokens,
+// tokens chosen by top-k: what a plan is measured from.
+func (e *Elastic) Choices(budget float64, tokens int) []Choice {
+	g := e.goal(budget, tokens)
+	var out []Choice
+	for _, c := range e.plans(e.Selectors, g) {
+		out = append(out, Choice{On: c.on(), Setting: e.settle(c, g, e.spread())})
+	}
+	return out
+}
+
+// on lists the selectors that keep less than everything.
+func (c shares) on() []Selector {
+	var on []Selector
+	for s, v := range c {
+		if v < 1 {
+			on = append(on, Selector(s))
+		}
+	}
+	return on
+}
+
+// prefer moves the shares of the planned set to the front.
+func (p *Plan) prefer(plans []shares, budget float64) {
+	planned := p.at(budget)
+	i := slices.IndexFunc(plans, func(c shares) bool { return slices.Equal(c.on(), planned) })
+	if i > 0 {
+		c := plans[i]
+		copy(plans[1:], plans[:i])
+		plans[0] = c
+	}
+}

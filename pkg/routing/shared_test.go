@@ -1,0 +1,189 @@
+package routing_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/elastiformer/elastiformer/internal/kernel"
+	"github.com/elastiformer/elastiformer/internal/tape"
+	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/routing"
+)
+
+// allSelectors is the four of them; allProjections every place for LoRA.
+var (
+	allSelectors   = []routing.Selector{routing.AttnTokens, routing.Heads, routing.MLPTokens, routing.Experts}
+	allProjections = []model.Name{model.Q, model.K, model.V, model.O, model.Gate, model.Up, model.Down}
+)
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 7)) }
+
+// layersOf lists all layers.
+func layersOf(c model.Config) []int {
+	layers := make([]int, c.Layers)
+	for i := range layers {
+		layers[i] = i
+	}
+	return layers
+}
+
+// everything attaches all selectors, compensation and LoRA to all layers.
+func everything(m *model.Model) routing.Options {
+	return routing.Options{
+		Selectors: allSelectors, Layers: layersOf(m.Config), Compensation: true, LoRARank: 2, LoRAOn: allProjections,
+	}
+}
+
+func attach(t testing.TB, m *model.Model, o routing.Options) *routing.Elastic {
+	t.Helper()
+	e, err := routing.Attach(m.Config, m.ExpertBlock(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// randomise gives every parameter a value as if it had been trained: scores spread by
+// about one.
+func randomise(e *routing.Elastic, r *rand.Rand) *routing.Elastic {
+	for _, p := range e.Parameters() {
+		for i := range p.Data {
+			p.Data[i] = float32(r.NormFloat64() / math.Sqrt(float64(p.Cols)))
+		}
+	}
+	return e
+}
+
+// windows draws n windows of the given length.
+func windows(r *rand.Rand, m *model.Model, n, length int) [][]int32 {
+	out := make([][]int32, n)
+	for i := range out {
+		for range length {
+			out[i] = append(out[i], int32(r.IntN(m.Vocabulary)))
+		}
+	}
+	return out
+}
+
+// forward runs windows together and returns the logits of all positions.
+func forward(m *model.Model, tp *tape.Tape, r model.Router, windows ...[]int32) kernel.Mat {
+	var ids []int32
+	var lengths []int
+	for _, w := range windows {
+		ids, lengths = append(ids, w...), append(lengths, len(w))
+	}
+	return m.Logits(tp, m.Hidden(tp, ids, tape.NewLayout(lengths...), r, nil)).Mat()
+}
+
+// randomSetting draws capacities for every layer, full ones among them.
+func randomSetting(e *routing.Elastic, r *rand.Rand) routing.Setting {
+	s := e.Full()
+	s.Budget = r.Float64()
+	for l := range s.Layers {
+		for m := range s.Layers[l] {
+			ms := &s.Layers[l][m]
+			if r.IntN(3) > 0 {
+				ms.Tokens = r.Float64()
+			}
+			if ms.Units > 0 {
+				ms.Units = 1 + r.IntN(ms.Units)
+			}
+		}
+	}
+	return s
+}
+
+func solve(t testing.TB, e *routing.Elastic, budget float64, tokens int, sel routing.Selection) routing.Setting {
+	t.Helper()
+	s, err := e.Solve(budget, tokens, sel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// sameBits reports values that are not bit for bit what they should be.
+func sameBits(t testing.TB, name string, got, want []float32) {
+	t.Helper()
+	if i := firstDifference(got, want); i >= 0 {
+		t.Errorf("%s: value %d: got %v, want %v to the last bit", name, i, got[i], want[i])
+	}
+}
+
+// firstDifference is the first index at which the bits differ, or −1.
+func firstDifference(a, b []float32) int {
+	for i := range a {
+		if math.Float32bits(a[i]) != math.Float32bits(b[i]) {
+			return i
+		}
+	}
+	return -1
+}
+
+// largestError is the largest difference of two rows.
+func largestError(got, want []float32) float64 {
+	var worst float64
+	for i := range want {
+		if d := math.Abs(float64(got[i]) - float64(want[i])); !(d <= worst) {
+			worst = d
+		}
+	}
+	return worst
+}
+
+// closeCall is how near two scores, or a score and a threshold, must be for rounding
+// to decide between them.
+const closeCall = 1e-5
+
+// closeCalls finds, per sequence of a recorded pass, the first position at which
+// rounding may decide what is computed; from there on two ways to compute may differ.
+func closeCalls(p *routing.Pass, s *routing.Setting, sequences int) []int {
+	first := make([]int, sequences)
+	for i := range first {
+		first[i] = math.MaxInt
+	}
+	for i := range p.Decisions {
+		d := &p.Decisions[i]
+		for seq := range sequences {
+			for r := d.Layout.Start[seq]; r < d.Layout.Start[seq+1]; r++ {
+				if pos := int(d.Layout.Pos[r]); pos < first[seq] && margin(p, d, s, seq, r) < closeCall {
+					first[seq] = pos
+				}
+			}
+		}
+	}
+	return first
+}
+
+// margin is how far the scores of a row are from a different decision.
+func margin(p *routing.Pass, d *routing.Decision, s *routing.Setting, seq, row int) float64 {
+	lo, hi := d.Layout.Start[seq], d.Layout.Start[seq+1]
+	switch {
+	case d.Start != nil:
+		return gap(d.Scores.Mat().Row(row), d.Chosen[d.Start[row]:d.Start[row+1]])
+	case p.Select == routing.Threshold:
+		cut := s.Layers[d.Layer][d.Selector.Module()].Threshold
+		return math.Abs(float64(d.Scores.Data[row] - cut))
+	}
+	var kept []int32
+	for _, r := range d.Chosen {
+		if int(r) >= lo && int(r) < hi {
+			kept = append(kept, r-int32(lo))
+		}
+	}
+	return gap(d.Scores.Data[lo:hi], kept)
+}
+
+// gap is the distance of the lowest score chosen to the highest that was not.
+func gap(scores []float32, chosen []int32) float64 {
+	in, out := math.Inf(1), math.Inf(-1)
+	for i, v := range scores {
+		if len(chosen) > 0 && int(chosen[0]) == i {
+			in, chosen = min(in, float64(v)), chosen[1:]
+		} else {
+			out = max(out, float64(v))
+		}
+	}
+	return in - out
+}
