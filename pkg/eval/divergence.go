@@ -1,0 +1,70 @@
+package eval
+
+import (
+	"math"
+	"slices"
+
+	"github.com/elastiformer/elastiformer/internal/kernel"
+)
+
+// Divergence compares two sets of logits (n, V) row by row: KL(want ‖ got) in nats of
+// every row, and in how many rows the most likely token is the same.
+func Divergence(want, got kernel.Mat) (kl []float64, agree int) {
+	kl = make([]float64, want.Rows)
+	same := make([]bool, want.Rows)
+	kernel.ParallelRows(want.Rows, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			p, q := want.Row(i), got.Row(i)
+			kl[i] = rowKL(p, q)
+			same[i] = argmax(p) == argmax(q)
+		}
+	})
+	for _, ok := range same {
+		if ok {
+			agree++
+		}
+	}
+	return kl, agree
+}
+
+// rowKL is Σ p·(log p − log q) for the softmax of two rows of logits.
+func rowKL(want, got []float32) float64 {
+	lp, lq := kernel.LogSumExp(want), kernel.LogSumExp(got)
+	var sum float64
+	for i, v := range want {
+		a, b := float64(v)-lp, float64(got[i])-lq
+		sum += math.Exp(a) * (a - b)
+	}
+	return max(0, sum)
+}
+
+// argmax is the index of the largest value, the first of equals.
+func argmax(x []float32) int {
+	best := 0
+	for i, v := range x {
+		if v > x[best] {
+			best = i
+		}
+	}
+	return best
+}
+
+// summarise gives mean, median and 99th percentile: the middle value (the mean of two)
+// and the least that 99 of 100 do not exceed.
+func summarise(values []float64) KL {
+	if len(values) == 0 {
+		return KL{}
+	}
+	var sum float64
+	for _, v := range values {
+		sum += v
+	}
+	sorted := slices.Clone(values)
+	slices.Sort(sorted)
+	n := len(sorted)
+	return KL{
+		Mean:   sum / float64(n),
+		Median: (sorted[(n-1)/2] + sorted[n/2]) / 2,
+		P99:    sorted[(99*n+99)/100-1],
+	}
+}

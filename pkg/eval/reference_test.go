@@ -1,0 +1,282 @@
+package eval_test
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/elastiformer/elastiformer/internal/kernel"
+	"github.com/elastiformer/elastiformer/internal/tape"
+	"github.com/elastiformer/elastiformer/pkg/dataset"
+	"github.com/elastiformer/elastiformer/pkg/eval"
+	"github.com/elastiformer/elastiformer/pkg/gguf"
+	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/tokenizer"
+)
+
+// reference is the part of models/*.reference.json about whole texts: negative log
+// likelihoods of the first stories of a file, each as BOS and tokens cut to 512 ids, of
+// the model and of other files of it. They come from an independent float64
+// implementation.
+type reference struct {
+	Model  string
+	Corpus struct {
+		File   string
+		Tokens int
+		NLL    float64 `json:"mean_nll"`
+	} `json:"corpus_nll"`
+	Variants struct {
+		File   string
+		Tokens int
+		Files  map[string]struct {
+			NLL  float64 `json:"mean_nll"`
+			KL   float64 `json:"mean_kl_vs_F32"`
+			Top1 float64 `json:"same_top1_as_F32"`
+		}
+	}
+}
+
+// storyTokens is where a story is cut.
+const storyTokens = 512
+
+// llamaPerplexity lists what llama-perplexity prints for windows of 256 tokens of
+// text/tinystories-valid.txt, and how near to it a file must come.
+var llamaPerplexity = []struct {
+	file            string
+	want, tolerance float64
+	slow            bool
+}{
+	{"stories260K-F32.gguf", 6.7098, 0.002, false},
+	{"stories260K-F16.gguf", 6.7101, 0.005 * 6.7101, false},
+	{"stories260K-Q8_0.gguf", 6.7379, 0.005 * 6.7379, false},
+	{"gsm-stories-6M-F32.gguf", 24.1742, 0.01, true},
+}
+
+// referenceFolder is the folder of the reference data, or the test is skipped.
+func referenceFolder(t *testing.T) string {
+	t.Helper()
+	root := os.Getenv("ELASTIFORMER_DATA")
+	if root == "" {
+		t.Skip("ELASTIFORMER_DATA is not set: no reference data")
+	}
+	return root
+}
+
+// opened is a language model with its vocabulary.
+type opened struct {
+	model *model.Model
+	vocab *tokenizer.Tokenizer
+}
+
+// open loads a model; what is absent or not supported is reported and skipped.
+func open(t *testing.T, path string) (opened, bool) {
+	t.Helper()
+	f, err := gguf.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		t.Logf("skipped: %s is absent", filepath.Base(path))
+		return opened{}, false
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	m, err := model.Load(f)
+	if errors.Is(err, model.ErrUnsupported) || errors.Is(err, gguf.ErrUnsupportedType) {
+		t.Logf("skipped: %s: %v", filepath.Base(path), err)
+		return opened{}, false
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	vocab, err := tokenizer.New(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return opened{m, vocab}, true
+}
+
+// stories encodes the documents of a text, in order, until the reference's number of
+// predicted tokens is reached.
+func (o *opened) stories(t *testing.T, path string, tokens int) [][]int32 {
+	t.Helper()
+	source, err := dataset.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stories [][]int32
+	for _, d := range source.Documents() {
+		if tokens <= 0 {
+			break
+		}
+		ids := o.vocab.Encode(d, tokenizer.EncodeOptions{BOS: true})
+		ids = ids[:min(len(ids), storyTokens)]
+		stories = append(stories, ids)
+		tokens -= len(ids) - 1
+	}
+	if tokens != 0 {
+		t.Errorf("%s: %d predicted tokens too many in %d stories", path, -tokens, len(stories))
+	}
+	return stories
+}
+
+// predictions is the logits that predict each token of a story but the first, (n−1, V).
+func (o *opened) predictions(tp *tape.Tape, ids []int32) kernel.Mat {
+	tp.Reset()
+	h := o.model.Hidden(tp, ids, tape.NewLayout(len(ids)), nil, nil)
+	return o.model.Logits(tp, h).Mat().RowRange(0, len(ids)-1)
+}
+
+// nll adds the negative log likelihoods of a story.
+func nll(logits kernel.Mat, ids []int32) (sum float64) {
+	for i := range logits.Rows {
+		sum += kernel.LogSumExp(logits.Row(i)) - float64(logits.Row(i)[ids[i+1]])
+	}
+	return sum
+}
+
+func readReferences(t *testing.T, root string) []reference {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(root, "models", "*.reference.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []reference
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r reference
+		if err := json.Unmarshal(data, &r); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		if r.Corpus.Tokens == 0 && len(r.Variants.Files) == 0 {
+			t.Logf("skipped: %s has no text sections", filepath.Base(path))
+			continue
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+func TestReferenceCorpus(t *testing.T) {
+	root := referenceFolder(t)
+	var files, tokens int
+	for _, r := range readReferences(t, root) {
+		if r.Corpus.Tokens == 0 {
+			t.Logf("skipped: %s has no corpus", r.Model)
+			continue
+		}
+		o, ok := open(t, filepath.Join(root, "models", r.Model))
+		if !ok {
+			continue
+		}
+		var sum float64
+		tp := tape.New(false)
+		for _, ids := range o.stories(t, filepath.Join(root, "models", r.Corpus.File), r.Corpus.Tokens) {
+			sum += nll(o.predictions(tp, ids), ids)
+		}
+		got := sum / float64(r.Corpus.Tokens)
+		t.Logf("%s: mean NLL %.6f, reference %.6f", r.Model, got, r.Corpus.NLL)
+		if !(math.Abs(got-r.Corpus.NLL) <= 1e-4) {
+			t.Errorf("%s: mean NLL %v, want %v", r.Model, got, r.Corpus.NLL)
+		}
+		files++
+		tokens += r.Corpus.Tokens
+	}
+	t.Logf("compared %d files over %d tokens", files, tokens)
+}
+
+// Other files of a model: their likelihoods, and how far they are from it.
+func TestReferenceVariants(t *testing.T) {
+	root := referenceFolder(t)
+	var files, skipped int
+	for _, r := range readReferences(t, root) {
+		base, ok := open(t, filepath.Join(root, "models", r.Model))
+		if !ok || len(r.Variants.Files) == 0 {
+			t.Logf("skipped: %s has no variants", r.Model)
+			continue
+		}
+		stories := base.stories(t, filepath.Join(root, "models", r.Variants.File), r.Variants.Tokens)
+		for _, name := range slices.Sorted(maps.Keys(r.Variants.Files)) {
+			want := r.Variants.Files[name]
+			o, ok := open(t, filepath.Join(root, "models", name))
+			if !ok {
+				skipped++
+				continue
+			}
+			files++
+			var loss, divergence float64
+			var same int
+			teacher, student := tape.New(false), tape.New(false)
+			for _, ids := range stories {
+				p, q := base.predictions(teacher, ids), o.predictions(student, ids)
+				loss += nll(q, ids)
+				kl, agree := eval.Divergence(p, q)
+				same += agree
+				for _, v := range kl {
+					divergence += v
+				}
+			}
+			n := float64(r.Variants.Tokens)
+			t.Logf("%s: mean NLL %.6f (%.6f), KL %.3g (%.3g), top-1 %.5f (%.5f)", name, loss/n, want.NLL, divergence/n, want.KL, float64(same)/n, want.Top1)
+			if !(math.Abs(loss/n-want.NLL) <= 1e-3*want.NLL) {
+				t.Errorf("%s: mean NLL %v, want %v", name, loss/n, want.NLL)
+			}
+			if !(math.Abs(divergence/n-want.KL) <= 1e-6+0.01*want.KL) {
+				t.Errorf("%s: mean KL %v, want %v", name, divergence/n, want.KL)
+			}
+			// A handful of close calls may go either way.
+			if !(math.Abs(float64(same)-want.Top1*n) <= 5) {
+				t.Errorf("%s: same most likely token at %v, want %v", name, float64(same)/n, want.Top1)
+			}
+		}
+	}
+	t.Logf("compared %d files, %d skipped", files, skipped)
+}
+
+// The whole text through Language, as the command does it. The 6M model is left out
+// with -short: it takes a minute.
+func TestReferencePerplexity(t *testing.T) {
+	root := referenceFolder(t)
+	source, err := dataset.Open(filepath.Join(root, "text", "tinystories-valid.txt"))
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skip("text/tinystories-valid.txt is absent")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files, tokens int
+	for _, c := range llamaPerplexity {
+		if c.slow && testing.Short() {
+			t.Logf("skipped: %s is slow", c.file)
+			continue
+		}
+		o, ok := open(t, filepath.Join(root, "models", c.file))
+		if !ok {
+			continue
+		}
+		bos, _ := o.vocab.BOS()
+		windows, err := dataset.EvalWindows(o.vocab.Encode(source.Text(), tokenizer.EncodeOptions{BOS: true}), 256, bos, o.vocab.AddBOS())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := language(t, o.model, nil, windows, eval.Options{})
+		t.Logf("%s: perplexity %.4f ± %.4f over %d windows, llama-perplexity %.4f", c.file, r.Teacher.Perplexity, r.Teacher.PerplexityError, r.Windows, c.want)
+		if !(math.Abs(r.Teacher.Perplexity-c.want) <= c.tolerance) {
+			t.Errorf("%s: perplexity %v, want %v ± %v", c.file, r.Teacher.Perplexity, c.want, c.tolerance)
+		}
+		files++
+		tokens += r.Tokens
+	}
+	t.Logf("compared %d files over %d tokens", files, tokens)
+}
