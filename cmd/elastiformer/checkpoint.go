@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/pkg/dataset"
@@ -133,10 +134,15 @@ func (c *checkpoint) evalWindows(t text, context, limit int) ([][]int32, error) 
 	return windows, nil
 }
 
-// corpus cuts a text's documents into training windows.
+// corpus cuts a text into training windows. A model meets a text in two ways: each document by itself, as it generates,
+// and all as they stand in the file, whatever separates them, as eval reads it. It learns from both.
 func (c *checkpoint) corpus(t text, context, batch int, seed uint64) (*dataset.Corpus, error) {
+	texts := t.Documents()
+	if len(texts) > 1 {
+		texts = append(slices.Clone(texts), t.Text())
+	}
 	var documents [][]int32
-	for _, d := range t.Documents() {
+	for _, d := range texts {
 		documents = append(documents, c.vocab.Encode(d, tokenizer.EncodeOptions{}))
 	}
 	o := dataset.CorpusOptions{Context: context, Batch: batch, Seed: seed, BOS: dataset.None, EOS: dataset.None}

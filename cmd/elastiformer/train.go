@@ -60,6 +60,7 @@ func (o *trainOptions) addFlags(fs *pflag.FlagSet) {
 	boundedVar(fs, &o.Temperature, "temperature", "", d.Temperature, 1e-3, 1e3, "`temperature` of the loss")
 	o.budgets = budgetRange{d.BudgetLow, d.BudgetHigh}
 	fs.Var(&o.budgets, "budgets", "`range` LOW..HIGH from which each sequence draws its budget")
+	boundedVar(fs, &o.BudgetWeight, "budget-weight", "", d.BudgetWeight, 0, 10, "`exponent` by which sequences of high budgets count more, 0 for all alike")
 	enumVar(fs, &o.routerGrad, "router-grad", "", "dense", []string{"dense", "topk"}, "`gradient` of heads and experts: of all, or of the chosen alone")
 	boundedVar(fs, &o.Balance, "balance", "", d.Balance, 0, 1e3, "`weight` of the load balance loss")
 	boundedVar(fs, &o.BCE, "bce", "", d.BCE, 0, 1e3, "`weight` of the token selectors' top-k loss")

@@ -27,7 +27,7 @@ var Losses = []string{string(TopKKL), string(ForwardKL), string(ReverseKL)}
 // bestLogits is K of TopKKL: the teacher's 50 best logits.
 const bestLogits = 50
 
-// ErrOptions: options that make no training run.
+// ErrOptions is wrapped by the error for options that make no training run.
 var ErrOptions = errors.New("training options")
 
 const (
@@ -41,11 +41,11 @@ const (
 var positions = sync.Pool{New: func() any { return new(position) }}
 
 // headLoss applies the output head to teacher and student, rows of hidden states
-// (T, D), and returns the mean loss and the mean forward KL, both in nats per
-// position. Unless the student wants no gradient, it adds the mean loss's gradient to
-// it: the loss is fused with the head, so that logits exist for a few positions at a
-// time.
-func headLoss(t *tape.Tape, m *model.Model, student *tape.Var, teacher kernel.Mat, o *Options) (loss, kl float64) {
+// (T, D), and returns the loss, a sum over positions with the given weights (T), and
+// the mean forward KL, both in nats. Unless the student wants no gradient, it adds the
+// loss's gradient to it: the loss is fused with the head, so that logits exist for a
+// few positions at a time.
+func headLoss(t *tape.Tape, m *model.Model, student *tape.Var, teacher kernel.Mat, weights []float64, o *Options) (loss, kl float64) {
 	n := student.Rows
 	rows := min(n, headChunk)
 	v := m.Vocabulary
@@ -59,7 +59,7 @@ func headLoss(t *tape.Tape, m *model.Model, student *tape.Var, teacher kernel.Ma
 		kernel.ParallelChunks(hi-lo, lossChunk, func(a, b int) {
 			at := positions.Get().(*position)
 			for i := a; i < b; i++ {
-				losses[lo+i], kls[lo+i] = at.loss(p.Row(i), q.Row(i), o, 1/float64(n))
+				losses[lo+i], kls[lo+i] = at.loss(p.Row(i), q.Row(i), o, weights[lo+i])
 			}
 			positions.Put(at)
 		})
@@ -68,7 +68,7 @@ func headLoss(t *tape.Tape, m *model.Model, student *tape.Var, teacher kernel.Ma
 		}
 	}
 	for i := range losses {
-		loss += losses[i] / float64(n)
+		loss += weights[i] * losses[i]
 		kl += kls[i] / float64(n)
 	}
 	return loss, kl

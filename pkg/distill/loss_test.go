@@ -234,7 +234,11 @@ func TestHeadLoss(t *testing.T) {
 	for i := range student.Grad {
 		student.Grad[i] = 1
 	}
-	loss, kl := headLoss(tape.New(true), m, student, teacher, &o)
+	weights := make([]float64, n)
+	for i := range weights {
+		weights[i] = r.Float64()
+	}
+	loss, kl := headLoss(tape.New(true), m, student, teacher, weights, &o)
 
 	head := make([][]float64, m.Vocabulary)
 	for i := range head {
@@ -250,7 +254,7 @@ func TestHeadLoss(t *testing.T) {
 	var wantLoss, wantKL float64
 	for i := range n {
 		p, q := logits(teacher.Row(i)), logits(student.Mat().Row(i))
-		wantLoss += naiveLoss(p, q, o.Loss, o.Temperature) / n
+		wantLoss += naiveLoss(p, q, o.Loss, o.Temperature) * weights[i]
 		wantKL += naiveLoss(p, q, ForwardKL, 1) / n
 	}
 	if !closeTo(loss, wantLoss, 1e-6) || !closeTo(kl, wantKL, 1e-6) {
@@ -262,7 +266,7 @@ func TestHeadLoss(t *testing.T) {
 			value := h[j]
 			want := 1 + slope(func(d float64) float64 {
 				h[j] = value + float32(d)
-				return naiveLoss(logits(teacher.Row(i)), logits(h), o.Loss, o.Temperature) / n
+				return naiveLoss(logits(teacher.Row(i)), logits(h), o.Loss, o.Temperature) * weights[i]
 			}, 1.0/64)
 			h[j] = value
 			if got := float64(student.GradMat().Row(i)[j]); !closeTo(got, want, 1e-6) {
@@ -272,7 +276,7 @@ func TestHeadLoss(t *testing.T) {
 	}
 
 	student.Grad = nil
-	if plain, plainKL := headLoss(tape.New(false), m, student, teacher, &o); plain != loss || plainKL != kl {
+	if plain, plainKL := headLoss(tape.New(false), m, student, teacher, weights, &o); plain != loss || plainKL != kl {
 		t.Errorf("without a gradient: got %v and %v, want %v and %v to the last bit", plain, plainKL, loss, kl)
 	}
 }

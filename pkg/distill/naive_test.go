@@ -59,13 +59,22 @@ func newNaive(t *Trainer, windows [][]int32, settings []routing.Setting, decisio
 func (n *naive) value() Metrics {
 	n.balance, n.bce, n.unitsSeen, n.rowSeen = 0, 0, 0, 0
 	var m Metrics
+	var total float64
+	for _, s := range n.sequence {
+		total += n.weightOf(s)
+	}
 	for i, q := range n.logits(n.hidden(true)) {
-		m.Loss += naiveLoss(n.teacher[i], q, n.options.Loss, n.options.Temperature) / float64(len(n.ids))
+		m.Loss += naiveLoss(n.teacher[i], q, n.options.Loss, n.options.Temperature) * n.weightOf(n.sequence[i]) / total
 		m.KL += naiveLoss(n.teacher[i], q, ForwardKL, 1) / float64(len(n.ids))
 	}
 	m.Balance, m.BCE = n.balance/float64(max(1, n.unitsSeen)), n.bce/float64(max(1, n.rowSeen))
 	m.Loss += n.options.Balance*m.Balance + n.options.BCE*m.BCE
 	return m
+}
+
+// weightOf is how much each position of a sequence counts.
+func (n *naive) weightOf(s int) float64 {
+	return math.Pow(1.05-n.settings[s].Budget, -n.options.BudgetWeight)
 }
 
 func (n *naive) logits(h [][]float64) [][]float64 {
@@ -109,10 +118,7 @@ func (n *naive) module(x [][]float64, l int, which model.Module, routed bool) {
 	if selected && routed {
 		z := n.tokenScores(place{l, tokens}, in)
 		gain = func(r int) float64 {
-			if d.Off[r] {
-				return 1
-			}
-			return 2 / (1 + math.Exp(-z[r]))
+			return temper(2/(1+math.Exp(-z[r])), n.strength(place{l, tokens}, r))
 		}
 		kept = nil
 		for _, r := range d.Chosen {
@@ -130,6 +136,14 @@ func (n *naive) module(x [][]float64, l int, which model.Module, routed bool) {
 		axpy(x[kept[i]], gain(kept[i]), y)
 	}
 }
+
+// strength is how strongly a selector's weights count in a row: 2·(1−c), at most 1.
+func (n *naive) strength(at place, r int) float64 {
+	return math.Min(1, 2*(1-n.elastic.Capacity(&n.settings[n.sequence[r]], at.layer, at.selector)))
+}
+
+// temper moves a weight towards 1.
+func temper(g, strength float64) float64 { return 1 + strength*(g-1) }
 
 // tokenScores is z = n·w + b for every row.
 func (n *naive) tokenScores(at place, in [][]float64) []float64 {
@@ -186,22 +200,20 @@ func (n *naive) unitWeights(at place, in [][]float64, kept []int, routed bool) [
 		gains[i] = softmax(z)
 		for u := range z {
 			gains[i][u] *= float64(count)
-			if d.Off[i] {
-				gains[i][u] = 1
-			}
 		}
 	}
 	if n.gains[at] == nil {
 		n.gains[at] = gains
 	}
-	for i := range kept {
+	for i, r := range kept {
 		weights[i] = make([]float64, count)
+		strength := n.strength(at, r)
 		for u := range count {
 			switch {
 			case contains(d.Chosen[d.Start[i]:d.Start[i+1]], u):
-				weights[i][u] = gains[i][u]
+				weights[i][u] = temper(gains[i][u], strength)
 			case n.options.Dense:
-				weights[i][u] = gains[i][u] - n.gains[at][i][u]
+				weights[i][u] = temper(gains[i][u], strength) - temper(n.gains[at][i][u], strength)
 			}
 		}
 	}

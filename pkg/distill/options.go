@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+
+	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
 // Options are the choices that change what a training run gives; their JSON form is
@@ -20,7 +22,8 @@ type Options struct {
 	Temperature  float64 `json:"temperature"`
 	BudgetLow    float64 `json:"budget_low"`
 	BudgetHigh   float64 `json:"budget_high"`
-	Dense        bool    `json:"dense"` // router gradient of what was not chosen
+	BudgetWeight float64 `json:"budget_weight"` // how much more high budgets count, see weights
+	Dense        bool    `json:"dense"`         // router gradient of what was not chosen
 	Balance      float64 `json:"balance"`
 	BCE          float64 `json:"bce"`
 	Validate     int     `json:"validate"` // steps between held-out measurements, 0 for none
@@ -31,7 +34,7 @@ type Options struct {
 func Defaults() Options {
 	return Options{
 		Steps: 600, Batch: 8, Context: 128, LearningRate: 3e-3, Warmup: 20, Clip: 1,
-		Loss: TopKKL, Temperature: 1, BudgetLow: 0.3, BudgetHigh: 1, Dense: true, Balance: 0.01, BCE: 0.1,
+		Loss: TopKKL, Temperature: 1, BudgetLow: 0.3, BudgetHigh: 1, BudgetWeight: 1, Dense: true, Balance: 0.01, BCE: 0.1,
 	}
 }
 
@@ -44,7 +47,7 @@ func (o *Options) Check() error {
 	}{
 		{"steps", float64(o.Steps), 1}, {"batch", float64(o.Batch), 1}, {"context", float64(o.Context), 2},
 		{"lr", o.LearningRate, 0}, {"warmup", float64(o.Warmup), 0}, {"weight-decay", o.WeightDecay, 0},
-		{"clip", o.Clip, 0}, {"balance", o.Balance, 0}, {"bce", o.BCE, 0}, {"validate", float64(o.Validate), 0},
+		{"clip", o.Clip, 0}, {"budget-weight", o.BudgetWeight, 0}, {"balance", o.Balance, 0}, {"bce", o.BCE, 0}, {"validate", float64(o.Validate), 0},
 	} {
 		if !(v.value >= v.least) || math.IsInf(v.value, 0) {
 			return fmt.Errorf("%s %v is not at least %v: %w", v.name, v.value, v.least, ErrOptions)
@@ -75,4 +78,19 @@ func (o *Options) rate(step int) float64 {
 	}
 	done := float64(step-o.Warmup) / float64(max(1, o.Steps-o.Warmup))
 	return o.LearningRate * (1 + math.Cos(math.Pi*done)) / 2
+}
+
+// weightMargin keeps the weight of a budget next to 1 finite.
+const weightMargin = 0.05
+
+// weights is how much each sequence counts in the loss, up to a factor:
+// (1 − budget + 0.05)^−BudgetWeight. The distance to the teacher grows about as fast as
+// what is left out, so at 1 every budget's distance counts by its relative size; with
+// equal weights the lowest budgets drown the others.
+func (o *Options) weights(settings []routing.Setting) []float64 {
+	weights := make([]float64, len(settings))
+	for i := range settings {
+		weights[i] = math.Pow(1-settings[i].Budget+weightMargin, -o.BudgetWeight)
+	}
+	return weights
 }

@@ -132,7 +132,7 @@ func (t *Trainer) differentiate(windows [][]int32, settings []routing.Setting) (
 	pass := t.elastic.NewPass(routing.TopK, settings...)
 	pass.Dense = o.Dense
 	var m Metrics
-	m.Loss, m.KL = t.forward(windows, pass, t.student)
+	m.Loss, m.KL = t.forward(windows, pass, t.student, o.weights(settings))
 	t.work = [2]tape.MACs{t.teacher.MACs, t.student.MACs}
 	m.Balance, m.BCE = auxiliary(pass.Decisions, o)
 	m.Loss += o.Balance*m.Balance + o.BCE*m.BCE
@@ -141,14 +141,10 @@ func (t *Trainer) differentiate(windows [][]int32, settings []routing.Setting) (
 	return m, pass.Decisions
 }
 
-// forward runs teacher and student over windows and applies the loss.
-func (t *Trainer) forward(windows [][]int32, pass *routing.Pass, student *tape.Tape) (loss, kl float64) {
-	var ids []int32
-	var lengths []int
-	for _, w := range windows {
-		ids, lengths = append(ids, w...), append(lengths, len(w))
-	}
-	l := tape.NewLayout(lengths...)
+// forward runs teacher and student over windows and applies the loss, in which each
+// window has its weight.
+func (t *Trainer) forward(windows [][]int32, pass *routing.Pass, student *tape.Tape, weights []float64) (loss, kl float64) {
+	ids, l := batch(windows)
 	t.teacher.Reset()
 	want := t.model.Hidden(t.teacher, ids, l, nil, nil)
 	student.Reset()
@@ -156,7 +152,37 @@ func (t *Trainer) forward(windows [][]int32, pass *routing.Pass, student *tape.T
 	head := t.model.HeadMACs(len(ids))
 	t.teacher.MACs[tape.WorkHead] += head
 	student.MACs[tape.WorkHead] += head
-	return headLoss(student, t.model, got, want.Mat(), &t.Options)
+	return headLoss(student, t.model, got, want.Mat(), perPosition(l, weights), &t.Options)
+}
+
+// perPosition gives every position its sequence's weight, scaled so that all sum to 1.
+// A single weight is for all sequences, and without any all positions count alike.
+func perPosition(l *tape.Layout, weights []float64) []float64 {
+	out := make([]float64, l.Rows())
+	var sum float64
+	for s := range l.Sequences() {
+		w := 1.0
+		if len(weights) > 1 {
+			w = weights[s]
+		}
+		for r := l.Start[s]; r < l.Start[s+1]; r++ {
+			out[r] = w
+			sum += w
+		}
+	}
+	for r := range out {
+		out[r] /= sum
+	}
+	return out
+}
+
+// batch joins windows to one run of token ids with its layout.
+func batch(windows [][]int32) (ids []int32, l *tape.Layout) {
+	var lengths []int
+	for _, w := range windows {
+		ids, lengths = append(ids, w...), append(lengths, len(w))
+	}
+	return ids, tape.NewLayout(lengths...)
 }
 
 // settings draws a budget and a split for every sequence of the step: the smallest
@@ -219,7 +245,7 @@ func (t *Trainer) validate() float64 {
 		}
 		for at := 0; at < len(t.heldOut); at += o.Batch {
 			part := t.heldOut[at:min(len(t.heldOut), at+o.Batch)]
-			_, kl := t.forward(part, t.elastic.NewPass(routing.TopK, s), plain)
+			_, kl := t.forward(part, t.elastic.NewPass(routing.TopK, s), plain, nil)
 			sum += kl * float64(len(part)) / float64(len(t.heldOut)*len(budgets))
 		}
 	}
@@ -232,20 +258,16 @@ func (t *Trainer) validate() float64 {
 	return sum
 }
 
-// Finish puts the best parameters in place, calibrates the thresholds on the first
-// training windows and records where the result came from.
+// Finish puts the best parameters in place, measures the plan and calibrates the
+// thresholds on the first training windows, and records where the result came from.
 func (t *Trainer) Finish(dataHash string) {
 	if t.best != nil {
 		for i, p := range t.params {
 			copy(p.Data, t.best.values[i])
 		}
 	}
-	const calibrationTokens = 8192
-	var windows [][]int32
-	for step := 0; len(windows)*t.Options.Context < calibrationTokens; step++ {
-		windows = append(windows, t.data.Batch(step)...)
-	}
-	t.elastic.Calibrate(t.model, windows)
+	t.plan(t.windows(planTokens))
+	t.elastic.Calibrate(t.model, t.windows(calibrationTokens))
 	t.elastic.Table = nil
 	t.elastic.Training = &routing.Training{
 		Steps: t.step, Seed: t.Options.Seed, Options: t.Options.String(), DataHash: dataHash,
