@@ -18,7 +18,7 @@ FUZZTIME ?= 5s
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race fuzz lint fmt bench golden generate cover cross clean
+.PHONY: help build demo test race fuzz lint fmt bench golden cover cross clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,9 +55,6 @@ bench: ## run the benchmarks
 
 golden: ## rewrite what the tests compare the program's output with; look at the difference before committing
 	$(GO) test ./cmd/elastiformer -run '^TestScript$$' -update
-
-generate: ## run the code generators
-	$(GO) generate ./...
 
 cover: ## measure which lines the tests reach, into cover.html
 	$(GO) test -coverprofile cover.out -coverpkg $(MODULE)/... ./...
