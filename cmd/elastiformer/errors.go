@@ -11,6 +11,7 @@ import (
 
 	"github.com/elastiformer/elastiformer/pkg/dataset"
 	"github.com/elastiformer/elastiformer/pkg/distill"
+	"github.com/elastiformer/elastiformer/pkg/eval"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/model"
 	"github.com/elastiformer/elastiformer/pkg/routing"
@@ -94,6 +95,7 @@ var sentinels = []struct {
 	{routing.ErrNotElastic, kindInput},
 	{routing.ErrStored, kindInput},
 	{routing.ErrOptions, kindUsage}, // stored ones are the file's fault, hence behind ErrStored
+	{eval.ErrWindows, kindInput},
 	{distill.ErrOptions, kindUsage},
 	{distill.ErrMismatch, kindUsage},
 	{fs.ErrNotExist, kindInput},

@@ -16,7 +16,6 @@ import (
 
 	"github.com/elastiformer/elastiformer/pkg/dataset"
 	"github.com/elastiformer/elastiformer/pkg/distill"
-	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
@@ -115,15 +114,14 @@ func (o *trainOptions) complete() {
 
 // training is one run of the command.
 type training struct {
-	opts      trainOptions
-	std       streams
-	base      *checkpoint
-	corpus    *dataset.Corpus
-	dataHash  string    // of the training text
-	savedHash string    // of all text that a saved run depends on, the held-out one too
-	table     [][]int32 // windows on which the stored table is measured
-	trainer   *distill.Trainer
-	log       *trainLog
+	opts     trainOptions
+	std      streams
+	base     *checkpoint
+	corpus   *dataset.Corpus
+	dataHash string    // of the training text
+	table    [][]int32 // windows on which the stored table is measured
+	trainer  *distill.Trainer
+	log      *trainLog
 }
 
 func runTrain(ctx context.Context, opts trainOptions, std streams) (err error) {
@@ -194,13 +192,12 @@ func (t *training) prepare() (err error) {
 	if t.corpus, err = c.corpus(data, o.Context, o.Batch, o.Seed); err != nil {
 		return err
 	}
-	t.dataHash, t.savedHash = data.SHA256(), data.SHA256()
+	t.dataHash = data.SHA256()
 	var heldOut [][]int32
 	if o.heldOut != "" {
 		if data, err = openText(o.heldOut); err != nil {
 			return err
 		}
-		t.savedHash += " " + data.SHA256()
 	}
 	if t.table, err = c.evalWindows(data, o.Context, heldOutWindows); err != nil {
 		return err
@@ -220,17 +217,14 @@ func (t *training) resume() error {
 	if !t.opts.resume {
 		return nil
 	}
-	switch err := t.trainer.Restore(t.opts.sideCar(), t.savedHash); {
-	case errors.Is(err, fs.ErrNotExist):
+	err := t.trainer.Restore(t.opts.sideCar(), t.dataHash)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
-	case errors.Is(err, gguf.ErrKeyMissing): // saved with other selectors
-		return usageErrorf("%w", err)
-	default:
-		return err
 	}
+	return err
 }
 
-func (t *training) save() error { return t.trainer.Save(t.opts.sideCar(), t.savedHash) }
+func (t *training) save() error { return t.trainer.Save(t.opts.sideCar(), t.dataHash) }
 
 // saveAfter saves a run that ends early, for the reason given.
 func (t *training) saveAfter(reason error) error {

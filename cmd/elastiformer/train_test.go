@@ -29,7 +29,7 @@ func newBench(t *testing.T, convert ...string) bench {
 	}
 	b.write("text.txt", stories(80))
 	b.write("valid.txt", stories(20))
-	b.write("other.txt", stories(21))
+	b.write("other.txt", "the dog and the cat. "+stories(21))
 	b.must(append([]string{"convert", "model.gguf", "-o", "elastic.gguf"}, convert...)...)
 	return b
 }

@@ -296,6 +296,9 @@ func TestNotFinite(t *testing.T) {
 	if _, err := eval.Language(t.Context(), m, e, batch(m), o); !errors.Is(err, eval.ErrNotFinite) {
 		t.Errorf("no perplexity: got %v, want ErrNotFinite", err)
 	}
+	if _, err := eval.Language(t.Context(), m, nil, batch(m), eval.Options{}); !errors.Is(err, eval.ErrNotFinite) {
+		t.Errorf("no perplexity of the teacher: got %v, want ErrNotFinite", err)
+	}
 }
 
 func TestRefused(t *testing.T) {

@@ -83,6 +83,35 @@ func checkDecision(t *testing.T, e *routing.Elastic, d *routing.Decision, settin
 	}
 }
 
+// With thresholds a token is kept if its score is at the cut or above, whatever the
+// others score.
+func TestThresholds(t *testing.T) {
+	_, m := testmodel.Open(t, testmodel.Shape{})
+	r := newRand(5)
+	o := everything(m)
+	o.Selectors = []routing.Selector{routing.MLPTokens} // nothing before the first layer's scores
+	e := randomise(attach(t, m, o), r)
+	batch := windows(r, m, 2, 20)
+	s := solve(t, e, 0.7, 20, routing.TopK)
+	scores := func() *routing.Decision {
+		p := e.NewPass(routing.Threshold, s)
+		forward(m, tape.New(true), p, batch...)
+		return &p.Decisions[0]
+	}
+	cut := scores().Scores.Data[7] // one of the scores
+	s.Layers[0][1].Threshold = cut
+	d := scores()
+	var want []int32
+	for i, z := range d.Scores.Data {
+		if z >= cut {
+			want = append(want, int32(i))
+		}
+	}
+	if !slices.Contains(want, 7) || len(want) == len(d.Scores.Data) || !slices.Equal(d.Chosen, want) {
+		t.Errorf("kept %v, want %v", d.Chosen, want)
+	}
+}
+
 // Untrained routers score everything zero: the first are kept, at weight one.
 func TestZeroRouters(t *testing.T) {
 	_, m := testmodel.Open(t, testmodel.Shape{})
