@@ -1,12 +1,11 @@
 package dataset_test
 
 import (
-	"encoding/json"
 	"errors"
-	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/elastiformer/elastiformer/internal/reference"
 	"github.com/elastiformer/elastiformer/pkg/dataset"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/tokenizer"
@@ -26,30 +25,18 @@ type corpusNLL struct {
 // TestReferenceDocuments counts the tokens of the documents that the references
 // were computed on.
 func TestReferenceDocuments(t *testing.T) {
-	root := os.Getenv("ELASTIFORMER_DATA")
-	if root == "" {
-		t.Skip("ELASTIFORMER_DATA is not set: no reference data")
-	}
-	files, err := filepath.Glob(filepath.Join(root, "models", "*.reference.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	models := filepath.Join(reference.Folder(t), "models")
 	compared, skipped := 0, 0
-	for _, path := range files {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, path := range reference.Files(t, "models/*.reference.json") {
 		var want corpusNLL
-		if err := json.Unmarshal(data, &want); err != nil {
-			t.Fatalf("%s: %v", path, err)
-		}
-		tok := open(t, filepath.Join(root, "models", want.Model))
-		if want.NLL.Tokens == 0 || tok == nil {
+		reference.ReadJSON(t, path, &want)
+		tok := open(t, filepath.Join(models, want.Model))
+		text := filepath.Join(models, want.NLL.File)
+		if want.NLL.Tokens == 0 || tok == nil || reference.Absent(t, text) {
 			skipped++
 			continue
 		}
-		if !reaches(t, tok, filepath.Join(root, "models", want.NLL.File), want.NLL.Tokens) {
+		if !reaches(t, tok, text, want.NLL.Tokens) {
 			t.Errorf("%s: no number of documents has %d tokens", filepath.Base(path), want.NLL.Tokens)
 		}
 		compared++
@@ -63,18 +50,10 @@ func TestReferenceDocuments(t *testing.T) {
 // open returns the tokenizer of a model file, nil if there is none that can be used.
 func open(t *testing.T, path string) *tokenizer.Tokenizer {
 	t.Helper()
-	f, err := gguf.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
+	f, ok := reference.Open(t, path)
+	if !ok {
 		return nil
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
 	tok, err := tokenizer.New(f)
 	if errors.Is(err, tokenizer.ErrUnsupported) || errors.Is(err, gguf.ErrKeyMissing) {
 		return nil

@@ -1,16 +1,15 @@
 package eval_test
 
 import (
-	"encoding/json"
 	"errors"
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
+	"github.com/elastiformer/elastiformer/internal/reference"
 	"github.com/elastiformer/elastiformer/internal/tape"
 	"github.com/elastiformer/elastiformer/pkg/dataset"
 	"github.com/elastiformer/elastiformer/pkg/eval"
@@ -19,11 +18,11 @@ import (
 	"github.com/elastiformer/elastiformer/pkg/tokenizer"
 )
 
-// reference is the part of models/*.reference.json about whole texts: negative log
+// textReference is the part of models/*.reference.json about whole texts: negative log
 // likelihoods of the first stories of a file, each as BOS and tokens cut to 512 ids, of
 // the model and of other files of it. They come from an independent float64
 // implementation.
-type reference struct {
+type textReference struct {
 	Model  string
 	Corpus struct {
 		File   string
@@ -44,6 +43,9 @@ type reference struct {
 // storyTokens is where a story is cut.
 const storyTokens = 512
 
+// llamaPerplexityText is the SHA-256 of the text below.
+const llamaPerplexityText = "e78faf6f11c1af3d7c6a876ea0af08e05589647ef140da9b4785fa36c1856fd1"
+
 // llamaPerplexity lists what llama-perplexity prints for windows of 256 tokens of
 // text/tinystories-valid.txt, and how near to it a file must come.
 var llamaPerplexity = []struct {
@@ -57,16 +59,6 @@ var llamaPerplexity = []struct {
 	{"gsm-stories-6M-F32.gguf", 24.1742, 0.01, true},
 }
 
-// referenceFolder is the folder of the reference data, or the test is skipped.
-func referenceFolder(t *testing.T) string {
-	t.Helper()
-	root := os.Getenv("ELASTIFORMER_DATA")
-	if root == "" {
-		t.Skip("ELASTIFORMER_DATA is not set: no reference data")
-	}
-	return root
-}
-
 // opened is a language model with its vocabulary.
 type opened struct {
 	model *model.Model
@@ -76,19 +68,10 @@ type opened struct {
 // open loads a model; what is absent or not supported is reported and skipped.
 func open(t *testing.T, path string) (opened, bool) {
 	t.Helper()
-	f, err := gguf.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
-		t.Logf("skipped: %s is absent", filepath.Base(path))
+	f, ok := reference.Open(t, path)
+	if !ok {
 		return opened{}, false
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	m, err := model.Load(f)
 	if errors.Is(err, model.ErrUnsupported) || errors.Is(err, gguf.ErrUnsupportedType) {
 		t.Logf("skipped: %s: %v", filepath.Base(path), err)
@@ -143,22 +126,13 @@ func nll(logits kernel.Mat, ids []int32) (sum float64) {
 	return sum
 }
 
-func readReferences(t *testing.T, root string) []reference {
+// readReferences lists the references about texts that are there.
+func readReferences(t *testing.T) []textReference {
 	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(root, "models", "*.reference.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []reference
-	for _, path := range paths {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var r reference
-		if err := json.Unmarshal(data, &r); err != nil {
-			t.Fatalf("%s: %v", path, err)
-		}
+	var all []textReference
+	for _, path := range reference.Files(t, "models/*.reference.json") {
+		var r textReference
+		reference.ReadJSON(t, path, &r)
 		if r.Corpus.Tokens == 0 && len(r.Variants.Files) == 0 {
 			t.Logf("skipped: %s has no text sections", filepath.Base(path))
 			continue
@@ -169,11 +143,15 @@ func readReferences(t *testing.T, root string) []reference {
 }
 
 func TestReferenceCorpus(t *testing.T) {
-	root := referenceFolder(t)
+	root := reference.Folder(t)
 	var files, tokens int
-	for _, r := range readReferences(t, root) {
+	for _, r := range readReferences(t) {
 		if r.Corpus.Tokens == 0 {
 			t.Logf("skipped: %s has no corpus", r.Model)
+			continue
+		}
+		text := filepath.Join(root, "models", r.Corpus.File)
+		if reference.Absent(t, text) {
 			continue
 		}
 		o, ok := open(t, filepath.Join(root, "models", r.Model))
@@ -182,7 +160,7 @@ func TestReferenceCorpus(t *testing.T) {
 		}
 		var sum float64
 		tp := tape.New(false)
-		for _, ids := range o.stories(t, filepath.Join(root, "models", r.Corpus.File), r.Corpus.Tokens) {
+		for _, ids := range o.stories(t, text, r.Corpus.Tokens) {
 			sum += nll(o.predictions(tp, ids), ids)
 		}
 		got := sum / float64(r.Corpus.Tokens)
@@ -198,15 +176,20 @@ func TestReferenceCorpus(t *testing.T) {
 
 // Other files of a model: their likelihoods, and how far they are from it.
 func TestReferenceVariants(t *testing.T) {
-	root := referenceFolder(t)
+	root := reference.Folder(t)
 	var files, skipped int
-	for _, r := range readReferences(t, root) {
+	for _, r := range readReferences(t) {
 		base, ok := open(t, filepath.Join(root, "models", r.Model))
 		if !ok || len(r.Variants.Files) == 0 {
 			t.Logf("skipped: %s has no variants", r.Model)
 			continue
 		}
-		stories := base.stories(t, filepath.Join(root, "models", r.Variants.File), r.Variants.Tokens)
+		text := filepath.Join(root, "models", r.Variants.File)
+		if reference.Absent(t, text) {
+			skipped += len(r.Variants.Files)
+			continue
+		}
+		stories := base.stories(t, text, r.Variants.Tokens)
 		for _, name := range slices.Sorted(maps.Keys(r.Variants.Files)) {
 			want := r.Variants.Files[name]
 			o, ok := open(t, filepath.Join(root, "models", name))
@@ -247,13 +230,17 @@ func TestReferenceVariants(t *testing.T) {
 // The whole text through Language, as the command does it. The 6M model is left out
 // with -short: it takes a minute.
 func TestReferencePerplexity(t *testing.T) {
-	root := referenceFolder(t)
-	source, err := dataset.Open(filepath.Join(root, "text", "tinystories-valid.txt"))
-	if errors.Is(err, os.ErrNotExist) {
-		t.Skip("text/tinystories-valid.txt is absent")
+	root := reference.Folder(t)
+	text := filepath.Join(root, "text", "tinystories-valid.txt")
+	if reference.Absent(t, text) {
+		t.Skip("nothing to compare")
 	}
+	source, err := dataset.Open(text)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if source.SHA256() != llamaPerplexityText {
+		t.Skipf("%s is another text (SHA-256 %s)", text, source.SHA256())
 	}
 	var files, tokens int
 	for _, c := range llamaPerplexity {

@@ -1,14 +1,13 @@
 package model_test
 
 import (
-	"encoding/json"
 	"errors"
 	"math"
-	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
 
+	"github.com/elastiformer/elastiformer/internal/reference"
 	"github.com/elastiformer/elastiformer/internal/tape"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/model"
@@ -45,9 +44,9 @@ type archReference struct {
 
 func TestReferenceModels(t *testing.T) {
 	var compared, files int
-	for _, path := range references(t, "models") {
+	for _, path := range reference.Files(t, "models/*.reference.json") {
 		var ref modelReference
-		readJSON(t, path, &ref)
+		reference.ReadJSON(t, path, &ref)
 		if len(ref.Logits) == 0 && len(ref.Greedy) == 0 {
 			t.Logf("skipped: %s has no language model sections", filepath.Base(path))
 			continue
@@ -76,9 +75,9 @@ func TestReferenceModels(t *testing.T) {
 
 func TestReferenceArchitectures(t *testing.T) {
 	var compared, files, skipped int
-	for _, path := range references(t, "arch") {
+	for _, path := range reference.Files(t, "arch/*.reference.json") {
 		var ref archReference
-		readJSON(t, path, &ref)
+		reference.ReadJSON(t, path, &ref)
 		if len(ref.IDs) == 0 {
 			t.Logf("skipped: %s is not a language model's", filepath.Base(path))
 			skipped++
@@ -108,46 +107,13 @@ func TestReferenceArchitectures(t *testing.T) {
 	t.Logf("compared %d values of %d files, %d skipped", compared, files, skipped)
 }
 
-// references lists FOLDER/*.reference.json of the reference data, or skips.
-func references(t *testing.T, folder string) []string {
-	t.Helper()
-	root := os.Getenv("ELASTIFORMER_DATA")
-	if root == "" {
-		t.Skip("ELASTIFORMER_DATA is not set: no reference data")
-	}
-	paths, err := filepath.Glob(filepath.Join(root, folder, "*.reference.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(paths) == 0 {
-		t.Skipf("no references in %s", filepath.Join(root, folder))
-	}
-	return paths
-}
-
-func readJSON(t *testing.T, path string, v any) {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(data, v); err != nil {
-		t.Fatalf("%s: %v", path, err)
-	}
-}
-
 // open loads a model; what is absent or not supported is reported and skipped.
 func open(t *testing.T, path string) (*model.Model, bool) {
 	t.Helper()
-	f, err := gguf.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
-		t.Logf("skipped: %s is absent", filepath.Base(path))
+	f, ok := reference.Open(t, path)
+	if !ok {
 		return nil, false
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
 	m, err := model.Load(f)
 	if errors.Is(err, model.ErrUnsupported) || errors.Is(err, gguf.ErrUnsupportedType) {
 		t.Logf("skipped: %s: %v", filepath.Base(path), err)
