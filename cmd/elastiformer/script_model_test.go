@@ -11,8 +11,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/elastiformer/elastiformer/internal/testmodel"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 )
 
 // modelTypes are the values of type= of the command "model".
@@ -24,7 +24,7 @@ func scriptModel(t *testing.T) func(ts *testscript.TestScript, neg bool, args []
 		if neg || len(args) == 0 {
 			ts.Fatalf("usage: model FILE [KEY=VALUE...]")
 		}
-		s := testmodel.Shape{Untied: true, Vocabulary: 360}
+		s := modeltest.Shape{Untied: true, Vocabulary: 360}
 		for _, arg := range args[1:] {
 			key, value, _ := strings.Cut(arg, "=")
 			if key == "type" {
@@ -52,7 +52,7 @@ func scriptModel(t *testing.T) func(ts *testscript.TestScript, neg bool, args []
 				ts.Fatalf("model: no key %s", key)
 			}
 		}
-		ts.Check(testmodel.Writer(t, s).WriteFile(ts.MkAbs(args[0]), false))
+		ts.Check(modeltest.Writer(t, s).WriteFile(ts.MkAbs(args[0]), false))
 	}
 }
 

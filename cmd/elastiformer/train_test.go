@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/elastiformer/elastiformer/internal/testmodel"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 )
 
 // bench is a folder with a model, its elastic self and texts, and the way to run the program there.
@@ -24,7 +24,7 @@ func newBench(t *testing.T, convert ...string) bench {
 	t.Setenv("HOME", dir)
 	t.Setenv("XDG_CONFIG_HOME", dir)
 	b := bench{t}
-	if err := testmodel.Writer(t, testmodel.Shape{Vocabulary: 360}).WriteFile("model.gguf", false); err != nil {
+	if err := modeltest.Writer(t, modeltest.Shape{Vocabulary: 360}).WriteFile("model.gguf", false); err != nil {
 		t.Fatal(err)
 	}
 	b.write("text.txt", stories(80))
@@ -203,7 +203,7 @@ func TestTrainResumeMismatch(t *testing.T) {
 	b.refuses(kindUsage, text, trainArgs("out", "--resume")...)
 	b.must("convert", "model.gguf", "-o", "elastic.gguf", "--force", "--compensation=false")
 	b.refuses(kindUsage, text, trainArgs("out", "--resume")...)
-	if err := testmodel.Writer(t, testmodel.Shape{Vocabulary: 360, Seed: 1}).WriteFile("other.gguf", false); err != nil {
+	if err := modeltest.Writer(t, modeltest.Shape{Vocabulary: 360, Seed: 1}).WriteFile("other.gguf", false); err != nil {
 		t.Fatal(err)
 	}
 	b.must("convert", "other.gguf", "-o", "elastic.gguf", "--force")

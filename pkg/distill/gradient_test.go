@@ -6,9 +6,9 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/elastiformer/elastiformer/internal/testmodel"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
@@ -41,17 +41,17 @@ func settingsOfAllKinds(e *routing.Elastic) []routing.Setting {
 func TestStudentGradient(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		shape testmodel.Shape
+		shape modeltest.Shape
 		set   func(o *Options)
 	}{
 		{"kl-topk, dense", tiny, func(*Options) {}},
 		{"kl-topk, the chosen alone", tiny, func(o *Options) { o.Dense = false }},
-		{"kl, T 2, dense, head of its own", testmodel.Shape{Layers: 2, Width: 16, Heads: 4, KVHeads: 1, FeedForward: 24, Vocabulary: 41, Untied: true}, func(o *Options) { o.Loss, o.Temperature = ForwardKL, 2 }},
-		{"reverse-kl, dense, F16 weights", testmodel.Shape{Layers: 2, Width: 16, Heads: 4, FeedForward: 24, Vocabulary: 70, Type: gguf.TypeF16, Seed: 2}, func(o *Options) { o.Loss = ReverseKL }},
+		{"kl, T 2, dense, head of its own", modeltest.Shape{Layers: 2, Width: 16, Heads: 4, KVHeads: 1, FeedForward: 24, Vocabulary: 41, Untied: true}, func(o *Options) { o.Loss, o.Temperature = ForwardKL, 2 }},
+		{"reverse-kl, dense, F16 weights", modeltest.Shape{Layers: 2, Width: 16, Heads: 4, FeedForward: 24, Vocabulary: 70, Type: gguf.TypeF16, Seed: 2}, func(o *Options) { o.Loss = ReverseKL }},
 		{"kl-topk, T ½, the chosen alone, no auxiliary loss", tiny, func(o *Options) { o.Temperature, o.Dense, o.Balance, o.BCE = 0.5, false, 0, 0 }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f, m := testmodel.Open(t, tt.shape)
+			f, m := modeltest.Open(t, tt.shape)
 			o := runOptions()
 			o.Balance, o.BCE = 0.7, 0.9
 			tt.set(&o)
@@ -135,7 +135,7 @@ func unitVector(r *rand.Rand, n int) []float64 {
 // Without the balance loss a unit that was not chosen has a gradient in dense mode
 // only.
 func TestGradientOfUnitsNotChosen(t *testing.T) {
-	f, m := testmodel.Open(t, tiny)
+	f, m := modeltest.Open(t, tiny)
 	for _, dense := range []bool{false, true} {
 		o := runOptions()
 		o.Dense, o.Balance = dense, 0

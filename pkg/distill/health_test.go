@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/elastiformer/elastiformer/internal/testmodel"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
@@ -35,7 +35,7 @@ func TestHealth(t *testing.T) {
 		}, []string{"layer 1: 100 % of the scores for mlp-tokens are saturated"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f, m := testmodel.Open(t, testmodel.Shape{})
+			f, m := modeltest.Open(t, modeltest.Shape{})
 			o := runOptions()
 			tr := newTrainer(t, m, attach(t, f, m, allSelectors(m.Config.Layers, experts)), nil, o)
 			tt.spoil(t, tr)
@@ -70,7 +70,7 @@ func halfOfAll(e *routing.Elastic) routing.Setting {
 
 // Steps of a run feed the watch; sequences whose selector is off do not count.
 func TestHealthOfARun(t *testing.T) {
-	f, m := testmodel.Open(t, testmodel.Shape{})
+	f, m := modeltest.Open(t, modeltest.Shape{})
 	tr := newTrainer(t, m, attach(t, f, m, allSelectors(m.Config.Layers, 16)), nil, runOptions())
 	doSteps(t, tr, 2)
 	rows := fmt.Sprint(*tr.Health.worn[place{0, routing.Experts}])

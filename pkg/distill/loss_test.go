@@ -11,7 +11,7 @@ import (
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/internal/tape"
-	"github.com/elastiformer/elastiformer/internal/testmodel"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 )
 
 var allLosses = []Loss{TopKKL, ForwardKL, ReverseKL}
@@ -224,7 +224,7 @@ func TestLossProperties(t *testing.T) {
 
 // Positions of several chunks, a head with a bias, and a gradient that is there already.
 func TestHeadLoss(t *testing.T) {
-	_, m := testmodel.Open(t, testmodel.Shape{Layers: 1, Width: 16, Heads: 2, FeedForward: 16, Vocabulary: 61, Untied: true})
+	_, m := modeltest.Open(t, modeltest.Shape{Layers: 1, Width: 16, Heads: 2, FeedForward: 16, Vocabulary: 61, Untied: true})
 	r := newRand(5)
 	m.Output.Bias = tape.NewConst(1, m.Vocabulary, normal(r, m.Vocabulary, 1))
 	const n = 2*headChunk + 37

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/elastiformer/elastiformer/internal/testmodel"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
@@ -39,7 +39,7 @@ func randomWindows(r *rand.Rand, v int, lengths ...int) [][]int32 {
 }
 
 // tiny is the model most tests run on.
-var tiny = testmodel.Shape{Layers: 2, Width: 16, Heads: 4, KVHeads: 2, FeedForward: 24, Vocabulary: 70}
+var tiny = modeltest.Shape{Layers: 2, Width: 16, Heads: 4, KVHeads: 2, FeedForward: 24, Vocabulary: 70}
 
 // allSelectors attaches everything there is to every layer.
 func allSelectors(layers, experts int) routing.Options {

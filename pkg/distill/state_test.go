@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/elastiformer/elastiformer/internal/testmodel"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
@@ -27,7 +27,7 @@ const dataHash = "hash of the data"
 // elasticFile writes a converted checkpoint of the tiny model.
 func elasticFile(tb testing.TB) string {
 	tb.Helper()
-	f, m := testmodel.Open(tb, tiny)
+	f, m := modeltest.Open(tb, tiny)
 	path := tempFile(tb, "elastic.gguf")
 	if err := attach(tb, f, m, allSelectors(m.Config.Layers, 6)).WriteCheckpoint(path, f, false); err != nil {
 		tb.Fatal(err)
@@ -174,10 +174,10 @@ func TestRestoreRefusesAnotherRun(t *testing.T) {
 
 	shape := tiny
 	shape.Seed = 1
-	f, m := testmodel.Open(t, shape)
+	f, m := modeltest.Open(t, shape)
 	refused(t, "other base", newTrainer(t, m, attach(t, f, m, allSelectors(2, 6)), heldOutWindows(1), o), saved, dataHash, ErrMismatch)
 
-	f, m = testmodel.Open(t, tiny)
+	f, m = modeltest.Open(t, tiny)
 	for name, set := range map[string]func(a *routing.Options){
 		"fewer selectors": func(a *routing.Options) { a.Selectors = a.Selectors[:2] },
 		"more experts":    func(a *routing.Options) { a.Experts = 12 },

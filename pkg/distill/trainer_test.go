@@ -10,7 +10,7 @@ import (
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/internal/tape"
-	"github.com/elastiformer/elastiformer/internal/testmodel"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
@@ -28,7 +28,7 @@ func TestLossFalls(t *testing.T) {
 		{"all selectors, reverse KL", allSelectors(0, 0).Selectors, ReverseKL, true, 0.99},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f, m := testmodel.Open(t, testmodel.Shape{})
+			f, m := modeltest.Open(t, modeltest.Shape{})
 			a := allSelectors(m.Config.Layers, 16)
 			a.Selectors = tt.selectors
 			o := runOptions()
@@ -52,7 +52,7 @@ func TestLossFalls(t *testing.T) {
 // More rows than a task takes, so that two threads share the work.
 func TestStepsDoNotDependOnThreads(t *testing.T) {
 	defer kernel.SetThreads(kernel.Threads())
-	f, m := testmodel.Open(t, testmodel.Shape{})
+	f, m := modeltest.Open(t, modeltest.Shape{})
 	o := runOptions()
 	o.Batch, o.Context, o.Validate = 6, 48, 2
 	heldOut := randomWindows(newRand(98), m.Vocabulary, 48, 48, 48)
@@ -100,7 +100,7 @@ func TestRate(t *testing.T) {
 
 // The first moment after the first step is (1−β1) times the gradient after clipping.
 func TestClipping(t *testing.T) {
-	f, m := testmodel.Open(t, tiny)
+	f, m := modeltest.Open(t, tiny)
 	for _, clip := range []float64{0, 1e-3, 1e3} {
 		o := runOptions()
 		o.Clip = clip
@@ -125,7 +125,7 @@ func TestClipping(t *testing.T) {
 
 // One step by the formula of AdamW, in float64.
 func TestUpdate(t *testing.T) {
-	f, m := testmodel.Open(t, tiny)
+	f, m := modeltest.Open(t, tiny)
 	o := runOptions()
 	o.WeightDecay, o.Clip = 0.1, 0
 	tr := newTrainer(t, m, attach(t, f, m, allSelectors(m.Config.Layers, 6)), nil, o)
@@ -147,7 +147,7 @@ func TestUpdate(t *testing.T) {
 }
 
 func TestBudgetsDrawn(t *testing.T) {
-	f, m := testmodel.Open(t, tiny)
+	f, m := modeltest.Open(t, tiny)
 	o := runOptions()
 	o.Seed = 5
 	tr := newTrainer(t, m, attach(t, f, m, allSelectors(m.Config.Layers, 6)), nil, o)
@@ -204,7 +204,7 @@ func TestBudgetsDrawn(t *testing.T) {
 // numbers are right again.
 func TestNotFinite(t *testing.T) {
 	for _, bad := range []float32{float32(math.Inf(1)), float32(math.NaN())} {
-		f, m := testmodel.Open(t, tiny)
+		f, m := modeltest.Open(t, tiny)
 		o := runOptions()
 		plain := newTrainer(t, m, attach(t, f, m, allSelectors(m.Config.Layers, 6)), nil, o)
 		doSteps(t, plain, 2)
@@ -231,7 +231,7 @@ func TestNotFinite(t *testing.T) {
 func TestNotFiniteHeldOut(t *testing.T) {
 	shape := tiny
 	shape.Untied = true
-	f, m := testmodel.Open(t, shape)
+	f, m := modeltest.Open(t, shape)
 	values := tape.NewConst(m.Vocabulary, m.Width, make([]float32, m.Vocabulary*m.Width))
 	for i := range m.Vocabulary {
 		m.Embedding.Row(values.Mat().Row(i), i)
@@ -256,7 +256,7 @@ func TestNotFiniteHeldOut(t *testing.T) {
 
 // The best parameters, not the last, come out of a run with held-out windows.
 func TestFinishTakesTheBest(t *testing.T) {
-	f, m := testmodel.Open(t, tiny)
+	f, m := modeltest.Open(t, tiny)
 	o := runOptions()
 	o.Validate, o.LearningRate, o.Clip, o.Warmup = 1, 3, 0, 0 // a rate that spoils everything
 	tr := newTrainer(t, m, attach(t, f, m, allSelectors(m.Config.Layers, 6)), randomWindows(newRand(97), m.Vocabulary, 24, 24), o)
@@ -283,7 +283,7 @@ func TestFinishTakesTheBest(t *testing.T) {
 }
 
 func TestMACs(t *testing.T) {
-	f, m := testmodel.Open(t, tiny)
+	f, m := modeltest.Open(t, tiny)
 	o := runOptions()
 	o.Validate = 1
 	tr := newTrainer(t, m, attach(t, f, m, allSelectors(m.Config.Layers, 6)), randomWindows(newRand(1), m.Vocabulary, 24), o)
@@ -338,7 +338,7 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%s: got error %v, want %v", name, err, ErrOptions)
 		}
 	}
-	f, m := testmodel.Open(t, tiny)
+	f, m := modeltest.Open(t, tiny)
 	o := runOptions()
 	o.BudgetLow = 0.001
 	if _, err := New(m, attach(t, f, m, allSelectors(m.Config.Layers, 6)), nil, nil, o); !errors.Is(err, routing.ErrBudget) {

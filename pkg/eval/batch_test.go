@@ -5,14 +5,14 @@ import (
 	"reflect"
 	"testing"
 
-	"github.com/elastiformer/elastiformer/internal/testmodel"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
 // However windows are gathered into batches, the numbers are the same bits.
 func TestBatchesChangeNothing(t *testing.T) {
 	const length = 24
-	_, m := testmodel.Open(t, testmodel.Shape{})
+	_, m := modeltest.Open(t, modeltest.Shape{})
 	e, err := routing.Attach(m.Config, 1, routing.Options{Selectors: []routing.Selector{routing.Heads, routing.Experts}, Layers: []int{0, 1}, Compensation: true})
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +56,7 @@ func TestBatchesChangeNothing(t *testing.T) {
 }
 
 func TestBatchSize(t *testing.T) {
-	_, m := testmodel.Open(t, testmodel.Shape{})
+	_, m := modeltest.Open(t, modeltest.Shape{})
 	for _, c := range []struct{ length, vocabulary, want int }{
 		{256, 512, 8},          // 2048 tokens
 		{4096, 512, 1},         // one window at least

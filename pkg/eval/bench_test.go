@@ -7,9 +7,9 @@ import (
 	"testing"
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
-	"github.com/elastiformer/elastiformer/internal/testmodel"
 	"github.com/elastiformer/elastiformer/pkg/eval"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
@@ -20,7 +20,7 @@ import (
 func BenchmarkEvalBudgets(b *testing.B) {
 	const length = 512
 	for _, kind := range []gguf.Type{gguf.TypeF32, gguf.TypeQ8_0} {
-		_, m := testmodel.Open(b, testmodel.Shape{
+		_, m := modeltest.Open(b, modeltest.Shape{
 			Layers: 4, Width: 512, Heads: 8, KVHeads: 8, FeedForward: 2048, Vocabulary: 2000, Context: length, Type: kind,
 		})
 		r := newRand(1)

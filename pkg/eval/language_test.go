@@ -10,16 +10,16 @@ import (
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/internal/tape"
-	"github.com/elastiformer/elastiformer/internal/testmodel"
 	"github.com/elastiformer/elastiformer/pkg/eval"
 	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
 // student is a random model with all selectors, as if trained, and thresholds.
 func student(t testing.TB, length int) (*model.Model, *routing.Elastic) {
 	t.Helper()
-	_, m := testmodel.Open(t, testmodel.Shape{})
+	_, m := modeltest.Open(t, modeltest.Shape{})
 	r := newRand(1)
 	e := randomise(attach(t, m, routing.Options{
 		Selectors: []routing.Selector{routing.AttnTokens, routing.Heads, routing.MLPTokens, routing.Experts},

@@ -7,14 +7,14 @@ import (
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/internal/tape"
-	"github.com/elastiformer/elastiformer/internal/testmodel"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 )
 
 // shapes are models of every storage type and some of widths that are no multiples of
 // anything.
-var shapes = []testmodel.Shape{
+var shapes = []modeltest.Shape{
 	{},
 	{Type: gguf.TypeF16, Untied: true, Seed: 1},
 	{Type: gguf.TypeBF16, KVHeads: 1, Seed: 2},
@@ -42,7 +42,7 @@ func logits(m *model.Model, ids []int32, r model.Router, lengths ...int) *tape.V
 func forShapes(t *testing.T, f func(t *testing.T, m *model.Model, r model.Router)) {
 	t.Helper()
 	for _, s := range shapes {
-		_, m := testmodel.Open(t, s)
+		_, m := modeltest.Open(t, s)
 		t.Run(fmt.Sprintf("%+v", s), func(t *testing.T) { f(t, m, nil) })
 		t.Run(fmt.Sprintf("%+v routed", s), func(t *testing.T) { f(t, m, newRouter(m)) })
 	}
@@ -73,7 +73,7 @@ func near(t *testing.T, name string, got, want []float32, tolerance float64) {
 
 func TestBlockMACs(t *testing.T) {
 	for _, s := range shapes {
-		_, m := testmodel.Open(t, s)
+		_, m := modeltest.Open(t, s)
 		for _, lengths := range [][]int{{1}, {17}, {5, 0, 12}} {
 			var n int
 			var want int64
@@ -189,7 +189,7 @@ func TestNoTokens(t *testing.T) {
 
 // Selected work is less work, and that is counted.
 func TestRoutedMACs(t *testing.T) {
-	_, m := testmodel.Open(t, testmodel.Shape{})
+	_, m := modeltest.Open(t, modeltest.Shape{})
 	tp := tape.New(false)
 	m.Hidden(tp, tokens(m, 30, 0), tape.NewLayout(30), newRouter(m), nil)
 	share := float64(tp.MACs.Blocks()-tp.MACs[tape.WorkLowRank]) / float64(m.BlockMACs(30))

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/elastiformer/elastiformer/internal/testmodel"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 )
 
 // spoiled is a sound file with something changed.
@@ -47,9 +47,9 @@ func (n *tensor) data(t *testing.T) []byte {
 }
 
 // write writes the spoiled file of the given shape and opens it.
-func (s spoiled) write(t *testing.T, shape testmodel.Shape) *gguf.File {
+func (s spoiled) write(t *testing.T, shape modeltest.Shape) *gguf.File {
 	t.Helper()
-	sound := openFile(t, testmodel.Write(t, shape))
+	sound := openFile(t, modeltest.Write(t, shape))
 	w := gguf.NewWriter()
 	w.CopyKeys(sound, func(key string) bool { return key != s.drop })
 	for key, v := range s.set {
@@ -103,7 +103,7 @@ func refuse(t *testing.T, refusals []refusal) {
 	t.Helper()
 	for _, r := range refusals {
 		t.Run(r.name, func(t *testing.T) {
-			m, err := model.Load(r.file.write(t, testmodel.Shape{}))
+			m, err := model.Load(r.file.write(t, modeltest.Shape{}))
 			if !errors.Is(err, r.want) || m != nil {
 				t.Fatalf("Load: %v and model %t, want %q", err, m != nil, r.want)
 			}
@@ -202,7 +202,7 @@ func zeros(name string, kind gguf.Type, dims ...uint64) spoiled {
 
 // A type without a codec is told apart from a file that is wrong.
 func TestLoadUnsupportedType(t *testing.T) {
-	shape := testmodel.Shape{Width: 256, Layers: 1}
+	shape := modeltest.Shape{Width: 256, Layers: 1}
 	s := zeros("blk.0.ffn_up.weight", gguf.TypeQ4_K, 256, 64)
 	_, err := model.Load(s.write(t, shape))
 	if !errors.Is(err, gguf.ErrUnsupportedType) || !strings.Contains(err.Error(), "blk.0.ffn_up.weight") || !strings.Contains(err.Error(), "Q4_K") {
@@ -213,7 +213,7 @@ func TestLoadUnsupportedType(t *testing.T) {
 // What is optional may be absent: the sound file has none of these.
 func TestLoadDefaults(t *testing.T) {
 	for _, k := range []string{"attention.key_length", "attention.value_length", "rope.dimension_count"} {
-		f := spoiled{drop: "llama." + k}.write(t, testmodel.Shape{})
+		f := spoiled{drop: "llama." + k}.write(t, modeltest.Shape{})
 		m, err := model.Load(f)
 		if err != nil {
 			t.Errorf("without %s: %v", k, err)
@@ -221,7 +221,7 @@ func TestLoadDefaults(t *testing.T) {
 			t.Errorf("without %s: heads %d wide, %d rotate; want 8 and 8", k, m.HeadDim, m.Rope.Dimensions)
 		}
 	}
-	f := spoiled{drop: "llama.attention.head_count_kv"}.write(t, testmodel.Shape{KVHeads: 4})
+	f := spoiled{drop: "llama.attention.head_count_kv"}.write(t, modeltest.Shape{KVHeads: 4})
 	if m, err := model.Load(f); err != nil || m.KVHeads != 4 {
 		t.Errorf("without head_count_kv: %v, want as many key heads as heads", err)
 	}
@@ -230,7 +230,7 @@ func TestLoadDefaults(t *testing.T) {
 func TestCheckFinite(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(-1))
 	for _, kind := range []gguf.Type{gguf.TypeF32, gguf.TypeF16, gguf.TypeBF16, gguf.TypeQ8_0} {
-		shape := testmodel.Shape{Type: kind, Untied: true}
+		shape := modeltest.Shape{Type: kind, Untied: true}
 		if err := model.CheckFinite(spoiled{}.write(t, shape)); err != nil {
 			t.Errorf("%v: %v, want none", kind, err)
 		}

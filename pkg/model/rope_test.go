@@ -4,9 +4,9 @@ import (
 	"math"
 	"testing"
 
-	"github.com/elastiformer/elastiformer/internal/testmodel"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 )
 
 // Rotary frequencies of heads 128 wide, base 10000, in a context of 4096 tokens.
@@ -48,7 +48,7 @@ func TestRopeFrequencies(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m, err := model.Load(test.file.write(t, testmodel.Shape{Layers: 1, Heads: 1, HeadDim: 128, Context: 4096}))
+			m, err := model.Load(test.file.write(t, modeltest.Shape{Layers: 1, Heads: 1, HeadDim: 128, Context: 4096}))
 			if err != nil {
 				t.Fatal(err)
 			}

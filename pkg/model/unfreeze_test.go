@@ -10,26 +10,26 @@ import (
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/internal/tape"
-	"github.com/elastiformer/elastiformer/internal/testmodel"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 )
 
 // trainable are the shapes that Unfreeze is tested with.
 var trainable = []struct {
 	name  string
-	shape testmodel.Shape
+	shape modeltest.Shape
 	bias  bool // of a query projection
 }{
-	{"tied F32", testmodel.Shape{Seed: 1}, false},
-	{"untied Q8_0", testmodel.Shape{Seed: 2, Type: gguf.TypeQ8_0, Untied: true}, false},
-	{"tied F16 with a bias", testmodel.Shape{Seed: 3, Type: gguf.TypeF16, Layers: 1}, true},
+	{"tied F32", modeltest.Shape{Seed: 1}, false},
+	{"untied Q8_0", modeltest.Shape{Seed: 2, Type: gguf.TypeQ8_0, Untied: true}, false},
+	{"tied F16 with a bias", modeltest.Shape{Seed: 3, Type: gguf.TypeF16, Layers: 1}, true},
 }
 
 // openTrainable writes and loads a shape; path is where.
-func openTrainable(t *testing.T, shape testmodel.Shape, bias bool) (m *model.Model, path string) {
+func openTrainable(t *testing.T, shape modeltest.Shape, bias bool) (m *model.Model, path string) {
 	t.Helper()
-	w := testmodel.Writer(t, shape)
+	w := modeltest.Writer(t, shape)
 	if full := shape.Full(); bias {
 		n := full.Heads * full.HeadDim
 		data := binary.LittleEndian.AppendUint32(nil, math.Float32bits(0.25))

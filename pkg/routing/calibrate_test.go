@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/elastiformer/elastiformer/internal/tape"
-	"github.com/elastiformer/elastiformer/internal/testmodel"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
@@ -52,7 +52,7 @@ func TestThresholdsDoNotRise(t *testing.T) {
 // compute is the budget.
 func TestCalibrationKeepsTheBudget(t *testing.T) {
 	const length = 64
-	_, m := testmodel.Open(t, testmodel.Shape{Layers: 3, Heads: 8})
+	_, m := modeltest.Open(t, modeltest.Shape{Layers: 3, Heads: 8})
 	var worstCompute, worstShare float64
 	for seed, selectors := range [][]routing.Selector{
 		{routing.AttnTokens}, {routing.MLPTokens}, {routing.AttnTokens, routing.MLPTokens}, allSelectors,
@@ -90,7 +90,7 @@ func TestCalibrationKeepsTheBudget(t *testing.T) {
 }
 
 func TestCalibrateWithoutTokenSelectors(t *testing.T) {
-	_, m := testmodel.Open(t, testmodel.Shape{})
+	_, m := modeltest.Open(t, modeltest.Shape{})
 	o := everything(m)
 	o.Selectors = []routing.Selector{routing.Heads}
 	e := attach(t, m, o)
@@ -102,7 +102,7 @@ func TestCalibrateWithoutTokenSelectors(t *testing.T) {
 
 // Layers without selectors keep everything and get no thresholds.
 func TestSomeLayers(t *testing.T) {
-	_, m := testmodel.Open(t, testmodel.Shape{Layers: 4})
+	_, m := modeltest.Open(t, modeltest.Shape{Layers: 4})
 	r := newRand(6)
 	o := everything(m)
 	o.Layers = []int{1, 3}

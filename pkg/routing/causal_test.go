@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"github.com/elastiformer/elastiformer/internal/tape"
-	"github.com/elastiformer/elastiformer/internal/testmodel"
 	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
@@ -14,7 +14,7 @@ import (
 // on windows of the given length.
 func calibrated(t *testing.T, seed uint64, length int) (*model.Model, *routing.Elastic) {
 	t.Helper()
-	_, m := testmodel.Open(t, testmodel.Shape{Layers: 3, Seed: seed})
+	_, m := modeltest.Open(t, modeltest.Shape{Layers: 3, Seed: seed})
 	r := newRand(seed)
 	e := randomise(attach(t, m, everything(m)), r)
 	e.Calibrate(m, windows(r, m, 1024/length, length))

@@ -6,8 +6,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/elastiformer/elastiformer/internal/tape"
-	"github.com/elastiformer/elastiformer/internal/testmodel"
 	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
@@ -41,8 +41,8 @@ func drawOptions(rt *rapid.T, m *model.Model) routing.Options {
 // multiply-accumulate.
 func TestCostIsWhatIsCounted(t *testing.T) {
 	var models []*model.Model
-	for _, s := range []testmodel.Shape{{}, {Layers: 3, Heads: 6, KVHeads: 2, HeadDim: 8, FeedForward: 60}, {Layers: 1, Heads: 1, FeedForward: 34}} {
-		_, m := testmodel.Open(t, s)
+	for _, s := range []modeltest.Shape{{}, {Layers: 3, Heads: 6, KVHeads: 2, HeadDim: 8, FeedForward: 60}, {Layers: 1, Heads: 1, FeedForward: 34}} {
+		_, m := modeltest.Open(t, s)
 		models = append(models, m)
 	}
 	rapid.Check(t, func(rt *rapid.T) {
@@ -68,8 +68,8 @@ func TestCostIsWhatIsCounted(t *testing.T) {
 
 // The pretrained blocks cost what is counted when they run.
 func TestBlockMACsAreCounted(t *testing.T) {
-	for _, s := range []testmodel.Shape{{}, {Layers: 3, Heads: 6, KVHeads: 2, HeadDim: 8, FeedForward: 60}} {
-		_, m := testmodel.Open(t, s)
+	for _, s := range []modeltest.Shape{{}, {Layers: 3, Heads: 6, KVHeads: 2, HeadDim: 8, FeedForward: 60}} {
+		_, m := modeltest.Open(t, s)
 		for _, n := range []int{1, 2, 33} {
 			tp := tape.New(false)
 			forward(m, tp, nil, windows(newRand(1), m, 1, n)...)

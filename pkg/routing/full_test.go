@@ -4,8 +4,8 @@ import (
 	"testing"
 
 	"github.com/elastiformer/elastiformer/internal/tape"
-	"github.com/elastiformer/elastiformer/internal/testmodel"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
@@ -13,7 +13,7 @@ import (
 func TestBudgetOneIsThePretrainedModel(t *testing.T) {
 	for _, kind := range []gguf.Type{gguf.TypeF32, gguf.TypeF16, gguf.TypeQ8_0} {
 		t.Run(kind.String(), func(t *testing.T) {
-			_, m := testmodel.Open(t, testmodel.Shape{Type: kind})
+			_, m := modeltest.Open(t, modeltest.Shape{Type: kind})
 			r := newRand(1)
 			batch := windows(r, m, 3, 17)
 			plain := tape.New(false)
@@ -43,7 +43,7 @@ func TestBudgetOneIsThePretrainedModel(t *testing.T) {
 
 // A sequence at budget 1 beside others that select is the pretrained model's too.
 func TestFullSequenceBesideOthers(t *testing.T) {
-	_, m := testmodel.Open(t, testmodel.Shape{})
+	_, m := modeltest.Open(t, modeltest.Shape{})
 	r := newRand(2)
 	e := randomise(attach(t, m, everything(m)), r)
 	batch := windows(r, m, 3, 17)

@@ -8,16 +8,16 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/elastiformer/elastiformer/internal/testmodel"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
 // complete is an adapter file with every key there is.
 func complete(t *testing.T, layers int) (*gguf.File, *model.Model) {
 	t.Helper()
-	_, m := testmodel.Open(t, testmodel.Shape{Layers: layers, Width: 16, FeedForward: 24, Vocabulary: 8})
+	_, m := modeltest.Open(t, modeltest.Shape{Layers: layers, Width: 16, FeedForward: 24, Vocabulary: 8})
 	r := newRand(1)
 	e := randomise(attach(t, m, everything(m)), r)
 	e.Calibrate(m, windows(r, m, 4, 16))
@@ -205,7 +205,7 @@ func TestReadForAnotherModel(t *testing.T) {
 }
 
 func TestNotElastic(t *testing.T) {
-	f, m := testmodel.Open(t, testmodel.Shape{})
+	f, m := modeltest.Open(t, modeltest.Shape{})
 	if _, err := routing.Read(f, m.Config, 1); !errors.Is(err, routing.ErrNotElastic) {
 		t.Errorf("got %v, want ErrNotElastic", err)
 	}

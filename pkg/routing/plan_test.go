@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/elastiformer/elastiformer/internal/tape"
-	"github.com/elastiformer/elastiformer/internal/testmodel"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
@@ -15,7 +15,7 @@ import (
 // calibrated thresholds keep the budget by every set of it.
 func TestPlanKeepsTheBudget(t *testing.T) {
 	const length = 64
-	_, m := testmodel.Open(t, testmodel.Shape{Layers: 3, Heads: 8})
+	_, m := modeltest.Open(t, modeltest.Shape{Layers: 3, Heads: 8})
 	r := newRand(1)
 	e := randomise(attach(t, m, everything(m)), r)
 	sets := [][]routing.Selector{
@@ -89,7 +89,7 @@ func TestChoices(t *testing.T) {
 
 // The set of the nearest budget counts; one that cannot reach the budget does not.
 func TestPlannedSet(t *testing.T) {
-	_, m := testmodel.Open(t, testmodel.Shape{Layers: 3, Heads: 8})
+	_, m := modeltest.Open(t, modeltest.Shape{Layers: 3, Heads: 8})
 	e := attach(t, m, everything(m))
 	e.Plan.Add(0.3, []routing.Selector{routing.Heads}) // out of reach
 	e.Plan.Add(0.7, []routing.Selector{routing.MLPTokens})

@@ -8,7 +8,7 @@ import (
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/internal/tape"
-	"github.com/elastiformer/elastiformer/internal/testmodel"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
@@ -27,7 +27,7 @@ func naiveTopK(scores []float32, k int) []int32 {
 // Exactly k of a sequence's tokens and of a row's units are kept, the best, and of
 // equal ones the first, whatever the other sequences of the batch keep.
 func TestExactlyK(t *testing.T) {
-	_, m := testmodel.Open(t, testmodel.Shape{})
+	_, m := modeltest.Open(t, modeltest.Shape{})
 	lengths := []int{1, 9, 20}
 	for seed := range uint64(20) {
 		r := newRand(seed)
@@ -86,7 +86,7 @@ func checkDecision(t *testing.T, e *routing.Elastic, d *routing.Decision, settin
 // With thresholds a token is kept if its score is at the cut or above, whatever the
 // others score.
 func TestThresholds(t *testing.T) {
-	_, m := testmodel.Open(t, testmodel.Shape{})
+	_, m := modeltest.Open(t, modeltest.Shape{})
 	r := newRand(5)
 	o := everything(m)
 	o.Selectors = []routing.Selector{routing.MLPTokens} // nothing before the first layer's scores
@@ -114,7 +114,7 @@ func TestThresholds(t *testing.T) {
 
 // Untrained routers score everything zero: the first are kept, at weight one.
 func TestZeroRouters(t *testing.T) {
-	_, m := testmodel.Open(t, testmodel.Shape{})
+	_, m := modeltest.Open(t, modeltest.Shape{})
 	e := attach(t, m, everything(m))
 	s := solve(t, e, 0.4, 20, routing.TopK)
 	p := e.NewPass(routing.TopK, s)
@@ -143,7 +143,7 @@ func TestZeroRouters(t *testing.T) {
 // Initialise parts equal scores, leaves what is trained alone and depends on the seed
 // only.
 func TestInitialise(t *testing.T) {
-	_, m := testmodel.Open(t, testmodel.Shape{})
+	_, m := modeltest.Open(t, modeltest.Shape{})
 	e, again, other := attach(t, m, everything(m)), attach(t, m, everything(m)), attach(t, m, everything(m))
 	trained := e.Parameters()[0]
 	trained.Data[0] = 0.5

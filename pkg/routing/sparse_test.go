@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/elastiformer/elastiformer/internal/tape"
-	"github.com/elastiformer/elastiformer/internal/testmodel"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
@@ -16,7 +16,7 @@ func TestSparseEqualsMasked(t *testing.T) {
 	const sequences, length = 3, 24
 	var compared, excluded int
 	for _, kind := range []gguf.Type{gguf.TypeF32, gguf.TypeF16, gguf.TypeQ8_0} {
-		_, m := testmodel.Open(t, testmodel.Shape{Type: kind, FeedForward: 128})
+		_, m := modeltest.Open(t, modeltest.Shape{Type: kind, FeedForward: 128})
 		for mask := 1; mask < 1<<len(allSelectors); mask++ {
 			o := everything(m)
 			o.Selectors = nil
@@ -69,7 +69,7 @@ func near(got, want []float32, tolerance float64) bool {
 
 // A sequence gives the same bits alone and among others, in any order.
 func TestSequencesAreIndependent(t *testing.T) {
-	_, m := testmodel.Open(t, testmodel.Shape{Layers: 3})
+	_, m := modeltest.Open(t, modeltest.Shape{Layers: 3})
 	r := newRand(4)
 	e := randomise(attach(t, m, everything(m)), r)
 	e.Calibrate(m, windows(r, m, 16, 24))

@@ -13,9 +13,9 @@ import (
 	parser "github.com/gpustack/gguf-parser-go"
 	"pgregory.net/rapid"
 
-	"github.com/elastiformer/elastiformer/internal/testmodel"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
@@ -81,7 +81,7 @@ func drawElastic(rt *rapid.T, t testing.TB, m *model.Model) *routing.Elastic {
 
 // What is stored is what is read, as an adapter and in a checkpoint.
 func TestRoundTrip(t *testing.T) {
-	base, m := testmodel.Open(t, testmodel.Shape{Layers: 3, Width: 16, FeedForward: 24, Vocabulary: 8})
+	base, m := modeltest.Open(t, modeltest.Shape{Layers: 3, Width: 16, FeedForward: 24, Vocabulary: 8})
 	dir := t.TempDir()
 	rapid.Check(t, func(rt *rapid.T) {
 		e := drawElastic(rt, t, m)
@@ -164,7 +164,7 @@ func TestCalibrationIsStoredExactly(t *testing.T) {
 // another reader reads the file; writing it again replaces what was elastic.
 func TestCheckpointKeepsTheBase(t *testing.T) {
 	for _, kind := range []gguf.Type{gguf.TypeF32, gguf.TypeF16, gguf.TypeQ8_0} {
-		base, m := testmodel.Open(t, testmodel.Shape{Type: kind})
+		base, m := modeltest.Open(t, modeltest.Shape{Type: kind})
 		e := randomise(attach(t, m, everything(m)), newRand(1))
 		dir := t.TempDir()
 		path := filepath.Join(dir, "elastic.gguf")
@@ -241,7 +241,7 @@ func data(t testing.TB, f *gguf.File, tensor *gguf.Tensor) []byte {
 }
 
 func TestAdapter(t *testing.T) {
-	_, m := testmodel.Open(t, testmodel.Shape{})
+	_, m := modeltest.Open(t, modeltest.Shape{})
 	path := filepath.Join(t.TempDir(), "adapter.gguf")
 	if err := attach(t, m, everything(m)).WriteAdapter(path, false); err != nil {
 		t.Fatal(err)
@@ -260,7 +260,7 @@ func TestAdapter(t *testing.T) {
 // The hash of the base changes with any tensor's name, type, shape, bytes or place, and
 // with no key.
 func TestHashBase(t *testing.T) {
-	base, m := testmodel.Open(t, testmodel.Shape{})
+	base, m := modeltest.Open(t, modeltest.Shape{})
 	hash := func(edit func(i int, tensor *gguf.Tensor, data []byte), keys bool) string {
 		w := gguf.NewWriter()
 		if keys {

@@ -1,6 +1,6 @@
-// Package testmodel writes random LLaMA checkpoints for tests and benchmarks: whole
+// Package modeltest writes random LLaMA checkpoints for tests and benchmarks: whole
 // GGUF files with a toy vocabulary, the same bytes for the same shape and seed.
-package testmodel
+package modeltest
 
 import (
 	"math"

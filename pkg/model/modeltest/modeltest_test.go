@@ -1,4 +1,4 @@
-package testmodel_test
+package modeltest_test
 
 import (
 	"bytes"
@@ -7,25 +7,25 @@ import (
 	"testing"
 
 	"github.com/elastiformer/elastiformer/internal/tape"
-	"github.com/elastiformer/elastiformer/internal/testmodel"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/tokenizer"
 )
 
 func TestSameSeedSameBytes(t *testing.T) {
-	read := func(s testmodel.Shape) []byte {
-		data, err := os.ReadFile(testmodel.Write(t, s))
+	read := func(s modeltest.Shape) []byte {
+		data, err := os.ReadFile(modeltest.Write(t, s))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return data
 	}
 	for _, kind := range []gguf.Type{gguf.TypeF32, gguf.TypeF16, gguf.TypeQ8_0} {
-		a, b := read(testmodel.Shape{Type: kind, Seed: 3}), read(testmodel.Shape{Type: kind, Seed: 3})
+		a, b := read(modeltest.Shape{Type: kind, Seed: 3}), read(modeltest.Shape{Type: kind, Seed: 3})
 		if !bytes.Equal(a, b) {
 			t.Errorf("%v: two files of one seed differ", kind)
 		}
-		if bytes.Equal(a, read(testmodel.Shape{Type: kind, Seed: 4})) {
+		if bytes.Equal(a, read(modeltest.Shape{Type: kind, Seed: 4})) {
 			t.Errorf("%v: files of two seeds are equal", kind)
 		}
 	}
@@ -34,8 +34,8 @@ func TestSameSeedSameBytes(t *testing.T) {
 // Logits must differ enough for a test to see a wrong one, and not so much that the
 // softmax is one-hot.
 func TestLogitSpread(t *testing.T) {
-	for _, s := range []testmodel.Shape{{}, {Untied: true}, {Type: gguf.TypeQ8_0}, {Layers: 4, Width: 64, Heads: 3, HeadDim: 16}} {
-		_, m := testmodel.Open(t, s)
+	for _, s := range []modeltest.Shape{{}, {Untied: true}, {Type: gguf.TypeQ8_0}, {Layers: 4, Width: 64, Heads: 3, HeadDim: 16}} {
+		_, m := modeltest.Open(t, s)
 		tp := tape.New(false)
 		ids := []int32{1, 260, 300, 17, 90, 260}
 		logits := m.Logits(tp, m.Hidden(tp, ids, tape.NewLayout(len(ids)), nil, nil)).Mat().Row(len(ids) - 1)
@@ -53,7 +53,7 @@ func TestLogitSpread(t *testing.T) {
 }
 
 func TestVocabularyTokenizes(t *testing.T) {
-	f, _ := testmodel.Open(t, testmodel.Shape{Vocabulary: 400})
+	f, _ := modeltest.Open(t, modeltest.Shape{Vocabulary: 400})
 	tok, err := tokenizer.New(f)
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestVocabularyTokenizes(t *testing.T) {
 
 // A vocabulary too small for the list is cut off and still loads.
 func TestSmallVocabulary(t *testing.T) {
-	f, m := testmodel.Open(t, testmodel.Shape{Vocabulary: 17})
+	f, m := modeltest.Open(t, modeltest.Shape{Vocabulary: 17})
 	if _, err := tokenizer.New(f); err != nil {
 		t.Error(err)
 	}
