@@ -6,7 +6,7 @@ import (
 )
 
 // Tokens of the training data on which, after training, the plan is measured and the
-// thresholds are calibrated.
+// thresholds are calibrated: at most so many, and no more than were trained on.
 const (
 	planTokens        = 2048
 	calibrationTokens = 8192
@@ -17,10 +17,11 @@ var planGrid = []float64{
 	0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95,
 }
 
-// windows are the first training windows, of at least the given number of tokens.
+// windows are the first training windows: enough for the given number of tokens, or
+// all that the run trained on.
 func (t *Trainer) windows(tokens int) [][]int32 {
 	var windows [][]int32
-	for step := 0; len(windows)*t.Options.Context < tokens; step++ {
+	for step := 0; step < t.Options.Steps && len(windows)*t.Options.Context < tokens; step++ {
 		windows = append(windows, t.data.Batch(step)...)
 	}
 	return windows
