@@ -11,6 +11,7 @@ import (
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
+	"github.com/elastiformer/elastiformer/pkg/routing/routingtest"
 )
 
 // BenchmarkEvalBudgets reports seconds_ratio, the time of an evaluation at half the
@@ -24,10 +25,10 @@ func BenchmarkEvalBudgets(b *testing.B) {
 			Layers: 4, Width: 512, Heads: 8, KVHeads: 8, FeedForward: 2048, Vocabulary: 2000, Context: length, Type: kind,
 		})
 		r := newRand(1)
-		e := randomise(attach(b, m, routing.Options{
-			Selectors: []routing.Selector{routing.Heads, routing.Experts}, Layers: layersOf(m.Config), Compensation: true,
+		e := routingtest.Randomise(routingtest.Attach(b, m, routing.Options{
+			Selectors: []routing.Selector{routing.Heads, routing.Experts}, Layers: routingtest.Layers(m.Config), Compensation: true,
 		}), r)
-		batch := windows(r, m, 1, length)
+		batch := modeltest.Windows(r, m, 1, length)
 		for _, threads := range []int{1, 2} {
 			b.Run(fmt.Sprintf("%v/threads=%d", kind, threads), func(b *testing.B) {
 				defer kernel.SetThreads(kernel.Threads())

@@ -14,6 +14,7 @@ import (
 	"github.com/elastiformer/elastiformer/pkg/model"
 	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
+	"github.com/elastiformer/elastiformer/pkg/routing/routingtest"
 )
 
 // student is a random model with all selectors, as if trained, and thresholds.
@@ -21,11 +22,11 @@ func student(t testing.TB, length int) (*model.Model, *routing.Elastic) {
 	t.Helper()
 	_, m := modeltest.Open(t, modeltest.Shape{})
 	r := newRand(1)
-	e := randomise(attach(t, m, routing.Options{
+	e := routingtest.Randomise(routingtest.Attach(t, m, routing.Options{
 		Selectors: []routing.Selector{routing.AttnTokens, routing.Heads, routing.MLPTokens, routing.Experts},
-		Layers:    layersOf(m.Config), Compensation: true, LoRARank: 1, LoRAOn: []model.Name{model.Q, model.Down},
+		Layers:    routingtest.Layers(m.Config), Compensation: true, LoRARank: 1, LoRAOn: []model.Name{model.Q, model.Down},
 	}), r)
-	e.Calibrate(m, windows(r, m, 16, length))
+	e.Calibrate(m, modeltest.Windows(r, m, 16, length))
 	return m, e
 }
 
@@ -135,7 +136,7 @@ func TestLanguageEqualsNaive(t *testing.T) {
 	const length = 24
 	m, e := student(t, length)
 	for _, count := range []int{1, 2, 11} {
-		batch := windows(newRand(2), m, count, length)
+		batch := modeltest.Windows(newRand(2), m, count, length)
 		budgets := []float64{0.3, 0.6, 1, 0.85}
 		for _, sel := range []routing.Selection{routing.TopK, routing.Threshold} {
 			report := language(t, m, e, batch, eval.Options{Budgets: budgets, Selection: sel})
@@ -221,7 +222,7 @@ func withoutTimes(r *eval.Report) *eval.Report {
 func TestThreadsChangeNothing(t *testing.T) {
 	const length = 70 // more than a chunk of rows together
 	m, e := student(t, length)
-	batch := windows(newRand(3), m, 9, length)
+	batch := modeltest.Windows(newRand(3), m, 9, length)
 	defer kernel.SetThreads(kernel.Threads())
 	for _, sel := range []routing.Selection{routing.TopK, routing.Threshold} {
 		o := eval.Options{Budgets: []float64{0.4, 0.8}, Selection: sel}
@@ -244,7 +245,7 @@ func TestThreadsChangeNothing(t *testing.T) {
 func TestBudgetsAreIndependent(t *testing.T) {
 	const length = 24
 	m, e := student(t, length)
-	batch := windows(newRand(4), m, 5, length)
+	batch := modeltest.Windows(newRand(4), m, 5, length)
 	budgets := []float64{0.9, 0.3, 1, 0.5}
 	all := withoutTimes(language(t, m, e, batch, eval.Options{Budgets: budgets}))
 	for i, b := range budgets {
@@ -258,7 +259,7 @@ func TestBudgetsAreIndependent(t *testing.T) {
 // A model without routers is measured at budget 1 only.
 func TestWithoutRouters(t *testing.T) {
 	m, _ := student(t, 16)
-	batch := windows(newRand(5), m, 2, 16)
+	batch := modeltest.Windows(newRand(5), m, 2, 16)
 	r := language(t, m, nil, batch, eval.Options{Budgets: []float64{1}})
 	if b := r.Results[0]; b.KL.Mean != 0 || b.Compute != 1 || b.Capacities != (eval.Shares{AttnTokens: 1, Heads: 1, MLPTokens: 1, Experts: 1}) || b.Used != b.Capacities {
 		t.Errorf("got %+v", b)
@@ -276,7 +277,7 @@ func TestWithoutRouters(t *testing.T) {
 
 func TestNotFinite(t *testing.T) {
 	nan := float32(math.NaN())
-	batch := func(m *model.Model) [][]int32 { return windows(newRand(6), m, 2, 16) }
+	batch := func(m *model.Model) [][]int32 { return modeltest.Windows(newRand(6), m, 2, 16) }
 	o := eval.Options{Budgets: []float64{0.5}}
 
 	m, e := student(t, 16)
@@ -308,7 +309,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("windows %v: got %v, want ErrWindows", w, err)
 		}
 	}
-	batch := windows(newRand(7), m, 2, 16)
+	batch := modeltest.Windows(newRand(7), m, 2, 16)
 	for _, b := range []float64{0, 1.5, math.NaN(), 1e-6} {
 		if _, err := eval.Language(t.Context(), m, e, batch, eval.Options{Budgets: []float64{b}}); !errors.Is(err, routing.ErrBudget) {
 			t.Errorf("budget %v: got %v, want ErrBudget", b, err)
@@ -318,7 +319,7 @@ func TestRefused(t *testing.T) {
 
 func TestCancelled(t *testing.T) {
 	m, e := student(t, 16)
-	batch := windows(newRand(8), m, 400, 16) // several batches
+	batch := modeltest.Windows(newRand(8), m, 400, 16) // several batches
 	ctx, cancel := context.WithCancel(t.Context())
 	var seen []int
 	_, err := eval.Language(ctx, m, e, batch, eval.Options{Budgets: []float64{0.5}, Progress: func(done, total int) {

@@ -8,6 +8,7 @@ import (
 	"github.com/elastiformer/elastiformer/internal/tape"
 	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
+	"github.com/elastiformer/elastiformer/pkg/routing/routingtest"
 )
 
 func TestThresholdsDoNotRise(t *testing.T) {
@@ -60,8 +61,8 @@ func TestCalibrationKeepsTheBudget(t *testing.T) {
 		r := newRand(uint64(seed))
 		o := everything(m)
 		o.Selectors = selectors
-		e := randomise(attach(t, m, o), r)
-		on := windows(r, m, 24, length)
+		e := routingtest.Randomise(routingtest.Attach(t, m, o), r)
+		on := modeltest.Windows(r, m, 24, length)
 		e.Calibrate(m, on)
 		for _, budget := range []float64{0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96} {
 			s, err := e.Solve(budget, length, routing.Threshold)
@@ -93,8 +94,8 @@ func TestCalibrateWithoutTokenSelectors(t *testing.T) {
 	_, m := modeltest.Open(t, modeltest.Shape{})
 	o := everything(m)
 	o.Selectors = []routing.Selector{routing.Heads}
-	e := attach(t, m, o)
-	e.Calibrate(m, windows(newRand(1), m, 1, 8))
+	e := routingtest.Attach(t, m, o)
+	e.Calibrate(m, modeltest.Windows(newRand(1), m, 1, 8))
 	if len(e.Calibration.Capacities) != 0 {
 		t.Error("thresholds without token selectors")
 	}
@@ -106,8 +107,8 @@ func TestSomeLayers(t *testing.T) {
 	r := newRand(6)
 	o := everything(m)
 	o.Layers = []int{1, 3}
-	e := randomise(attach(t, m, o), r)
-	e.Calibrate(m, windows(r, m, 8, 32))
+	e := routingtest.Randomise(routingtest.Attach(t, m, o), r)
+	e.Calibrate(m, modeltest.Windows(r, m, 8, 32))
 	s := solve(t, e, 0.7, 32, routing.Threshold)
 	for _, l := range []int{0, 2} {
 		for _, sel := range allSelectors {

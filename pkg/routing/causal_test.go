@@ -8,6 +8,7 @@ import (
 	"github.com/elastiformer/elastiformer/pkg/model"
 	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
+	"github.com/elastiformer/elastiformer/pkg/routing/routingtest"
 )
 
 // calibrated is a random model with all selectors, as if trained, and thresholds found
@@ -16,8 +17,8 @@ func calibrated(t *testing.T, seed uint64, length int) (*model.Model, *routing.E
 	t.Helper()
 	_, m := modeltest.Open(t, modeltest.Shape{Layers: 3, Seed: seed})
 	r := newRand(seed)
-	e := randomise(attach(t, m, everything(m)), r)
-	e.Calibrate(m, windows(r, m, 1024/length, length))
+	e := routingtest.Randomise(routingtest.Attach(t, m, everything(m)), r)
+	e.Calibrate(m, modeltest.Windows(r, m, 1024/length, length))
 	return m, e
 }
 
@@ -29,13 +30,13 @@ func TestCausality(t *testing.T) {
 	r := newRand(2)
 	var changes int
 	for _, budget := range []float64{0.2, 0.4, 0.6, 0.8, 0.95} {
-		window := windows(r, m, 1, length)[0]
+		window := modeltest.Windows(r, m, 1, length)[0]
 		run := func(sel routing.Selection, ids []int32) []float32 {
 			return forward(m, tape.New(false), e.NewPass(sel, solve(t, e, budget, length, sel)), ids).Data
 		}
 		want, ahead := run(routing.Threshold, window), run(routing.TopK, window)
 		for _, cut := range []int{0, 1, 7, length / 2, length - 2} {
-			other := slices.Concat(window[:cut+1], windows(r, m, 1, length-cut-1)[0])
+			other := slices.Concat(window[:cut+1], modeltest.Windows(r, m, 1, length-cut-1)[0])
 			past := (cut + 1) * m.Vocabulary
 			sameBits(t, "thresholds", run(routing.Threshold, other)[:past], want[:past])
 			if firstDifference(run(routing.TopK, other)[:past], ahead[:past]) >= 0 {
@@ -56,7 +57,7 @@ func TestGenerationEqualsOnePass(t *testing.T) {
 	var compared, excluded int
 	for seed := range uint64(4) {
 		m, e := calibrated(t, seed, length)
-		text := windows(newRand(seed+10), m, 1, length)[0]
+		text := modeltest.Windows(newRand(seed+10), m, 1, length)[0]
 		for _, budget := range []float64{0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97, 1} {
 			s := solve(t, e, budget, length, routing.Threshold)
 			recorded := e.NewPass(routing.Threshold, s)

@@ -9,6 +9,7 @@ import (
 	"github.com/elastiformer/elastiformer/pkg/model"
 	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
+	"github.com/elastiformer/elastiformer/pkg/routing/routingtest"
 )
 
 // subset draws some of the values, at least one, in order.
@@ -27,7 +28,7 @@ func subset[T any](rt *rapid.T, name string, values []T) []T {
 func drawOptions(rt *rapid.T, m *model.Model) routing.Options {
 	o := routing.Options{
 		Selectors:    subset(rt, "selectors", allSelectors),
-		Layers:       subset(rt, "layers", layersOf(m.Config)),
+		Layers:       subset(rt, "layers", routingtest.Layers(m.Config)),
 		Compensation: rapid.Bool().Draw(rt, "compensation"),
 		LoRARank:     rapid.IntRange(0, 3).Draw(rt, "rank"),
 	}
@@ -48,14 +49,14 @@ func TestCostIsWhatIsCounted(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := rapid.SampledFrom(models).Draw(rt, "model")
 		r := newRand(rapid.Uint64().Draw(rt, "seed"))
-		e := randomise(attach(t, m, drawOptions(rt, m)), r)
+		e := routingtest.Randomise(routingtest.Attach(t, m, drawOptions(rt, m)), r)
 		s := randomSetting(e, r)
 		if rapid.Bool().Draw(rt, "full") {
 			s = e.Full()
 		}
 		length := rapid.IntRange(1, 24).Draw(rt, "tokens")
 		tp := tape.New(false)
-		forward(m, tp, e.NewPass(routing.TopK, s), windows(r, m, 1, length)...)
+		forward(m, tp, e.NewPass(routing.TopK, s), modeltest.Windows(r, m, 1, length)...)
 		if got, want := e.Cost(&s, length), float64(tp.MACs.Blocks()); got != want {
 			rt.Fatalf("cost %v, counted %v (%v) for %+v", got, want, tp.MACs, s)
 		}
@@ -72,7 +73,7 @@ func TestBlockMACsAreCounted(t *testing.T) {
 		_, m := modeltest.Open(t, s)
 		for _, n := range []int{1, 2, 33} {
 			tp := tape.New(false)
-			forward(m, tp, nil, windows(newRand(1), m, 1, n)...)
+			forward(m, tp, nil, modeltest.Windows(newRand(1), m, 1, n)...)
 			if got, want := m.BlockMACs(n), tp.MACs.Blocks(); got != want {
 				t.Errorf("%d tokens: got %d, counted %d", n, got, want)
 			}

@@ -7,6 +7,7 @@ import (
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
+	"github.com/elastiformer/elastiformer/pkg/routing/routingtest"
 )
 
 // Budget 1 is the pretrained model bit for bit, whatever was trained.
@@ -15,13 +16,13 @@ func TestBudgetOneIsThePretrainedModel(t *testing.T) {
 		t.Run(kind.String(), func(t *testing.T) {
 			_, m := modeltest.Open(t, modeltest.Shape{Type: kind})
 			r := newRand(1)
-			batch := windows(r, m, 3, 17)
+			batch := modeltest.Windows(r, m, 3, 17)
 			plain := tape.New(false)
 			want := forward(m, plain, nil, batch...)
 
-			fresh := attach(t, m, everything(m))
-			trained := randomise(attach(t, m, everything(m)), r)
-			trained.Calibrate(m, windows(r, m, 4, 16))
+			fresh := routingtest.Attach(t, m, everything(m))
+			trained := routingtest.Randomise(routingtest.Attach(t, m, everything(m)), r)
+			trained.Calibrate(m, modeltest.Windows(r, m, 4, 16))
 			for name, e := range map[string]*routing.Elastic{"converted": fresh, "trained": trained} {
 				for _, sel := range []routing.Selection{routing.TopK, routing.Threshold} {
 					tp := tape.New(false)
@@ -45,8 +46,8 @@ func TestBudgetOneIsThePretrainedModel(t *testing.T) {
 func TestFullSequenceBesideOthers(t *testing.T) {
 	_, m := modeltest.Open(t, modeltest.Shape{})
 	r := newRand(2)
-	e := randomise(attach(t, m, everything(m)), r)
-	batch := windows(r, m, 3, 17)
+	e := routingtest.Randomise(routingtest.Attach(t, m, everything(m)), r)
+	batch := modeltest.Windows(r, m, 3, 17)
 	p := e.NewPass(routing.TopK, solve(t, e, 0.5, 17, routing.TopK), e.Full(), solve(t, e, 0.3, 17, routing.TopK))
 	got := forward(m, tape.New(true), p, batch...).RowRange(17, 34)
 	want := forward(m, tape.New(true), nil, batch[1])

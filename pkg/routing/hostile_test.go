@@ -12,6 +12,7 @@ import (
 	"github.com/elastiformer/elastiformer/pkg/model"
 	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
+	"github.com/elastiformer/elastiformer/pkg/routing/routingtest"
 )
 
 // complete is an adapter file with every key there is.
@@ -19,8 +20,8 @@ func complete(t *testing.T, layers int) (*gguf.File, *model.Model) {
 	t.Helper()
 	_, m := modeltest.Open(t, modeltest.Shape{Layers: layers, Width: 16, FeedForward: 24, Vocabulary: 8})
 	r := newRand(1)
-	e := randomise(attach(t, m, everything(m)), r)
-	e.Calibrate(m, windows(r, m, 4, 16))
+	e := routingtest.Randomise(routingtest.Attach(t, m, everything(m)), r)
+	e.Calibrate(m, modeltest.Windows(r, m, 4, 16))
 	e.Plan.Add(0.5, []routing.Selector{routing.Heads})
 	e.Plan.Add(0.6, allSelectors)
 	e.BaseHash = strings.Repeat("0", 64)

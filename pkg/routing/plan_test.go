@@ -9,6 +9,7 @@ import (
 	"github.com/elastiformer/elastiformer/internal/tape"
 	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
+	"github.com/elastiformer/elastiformer/pkg/routing/routingtest"
 )
 
 // A plan decides which selectors are on, where that set reaches the budget, and
@@ -17,7 +18,7 @@ func TestPlanKeepsTheBudget(t *testing.T) {
 	const length = 64
 	_, m := modeltest.Open(t, modeltest.Shape{Layers: 3, Heads: 8})
 	r := newRand(1)
-	e := randomise(attach(t, m, everything(m)), r)
+	e := routingtest.Randomise(routingtest.Attach(t, m, everything(m)), r)
 	sets := [][]routing.Selector{
 		allSelectors,
 		{routing.AttnTokens, routing.Experts},
@@ -28,7 +29,7 @@ func TestPlanKeepsTheBudget(t *testing.T) {
 	for i, set := range []int{0, 1, 2, 3, 0, 1, 4} {
 		e.Plan.Add(0.3+0.1*float64(i), sets[set])
 	}
-	on := windows(r, m, 24, length)
+	on := modeltest.Windows(r, m, 24, length)
 	e.Calibrate(m, on)
 	var onGrid, between float64
 	for i, set := range []int{0, 1, 2, 3, 0, 1, 4} {
@@ -90,7 +91,7 @@ func TestChoices(t *testing.T) {
 // The set of the nearest budget counts; one that cannot reach the budget does not.
 func TestPlannedSet(t *testing.T) {
 	_, m := modeltest.Open(t, modeltest.Shape{Layers: 3, Heads: 8})
-	e := attach(t, m, everything(m))
+	e := routingtest.Attach(t, m, everything(m))
 	e.Plan.Add(0.3, []routing.Selector{routing.Heads}) // out of reach
 	e.Plan.Add(0.7, []routing.Selector{routing.MLPTokens})
 	e.Plan.Add(0.8, []routing.Selector{routing.AttnTokens, routing.MLPTokens})

@@ -10,6 +10,7 @@ import (
 	"github.com/elastiformer/elastiformer/internal/tape"
 	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
+	"github.com/elastiformer/elastiformer/pkg/routing/routingtest"
 )
 
 // naiveTopK sorts; equal scores stay in order.
@@ -31,7 +32,7 @@ func TestExactlyK(t *testing.T) {
 	lengths := []int{1, 9, 20}
 	for seed := range uint64(20) {
 		r := newRand(seed)
-		e := randomise(attach(t, m, everything(m)), r)
+		e := routingtest.Randomise(routingtest.Attach(t, m, everything(m)), r)
 		if seed%2 == 1 {
 			// Coarse scores have many ties, zero routers nothing else.
 			for _, p := range e.Parameters() {
@@ -44,7 +45,7 @@ func TestExactlyK(t *testing.T) {
 		p := e.NewPass(routing.TopK, settings...)
 		var batch [][]int32
 		for _, n := range lengths {
-			batch = append(batch, slices.Repeat(windows(r, m, 1, (n+1)/2)[0], 2)[:n]) // repeats: ties
+			batch = append(batch, slices.Repeat(modeltest.Windows(r, m, 1, (n+1)/2)[0], 2)[:n]) // repeats: ties
 		}
 		forward(m, tape.New(true), p, batch...)
 		if len(p.Decisions) == 0 {
@@ -90,8 +91,8 @@ func TestThresholds(t *testing.T) {
 	r := newRand(5)
 	o := everything(m)
 	o.Selectors = []routing.Selector{routing.MLPTokens} // nothing before the first layer's scores
-	e := randomise(attach(t, m, o), r)
-	batch := windows(r, m, 2, 20)
+	e := routingtest.Randomise(routingtest.Attach(t, m, o), r)
+	batch := modeltest.Windows(r, m, 2, 20)
 	s := solve(t, e, 0.7, 20, routing.TopK)
 	scores := func() *routing.Decision {
 		p := e.NewPass(routing.Threshold, s)
@@ -115,10 +116,10 @@ func TestThresholds(t *testing.T) {
 // Untrained routers score everything zero: the first are kept, at weight one.
 func TestZeroRouters(t *testing.T) {
 	_, m := modeltest.Open(t, modeltest.Shape{})
-	e := attach(t, m, everything(m))
+	e := routingtest.Attach(t, m, everything(m))
 	s := solve(t, e, 0.4, 20, routing.TopK)
 	p := e.NewPass(routing.TopK, s)
-	forward(m, tape.New(true), p, windows(newRand(1), m, 1, 20)...)
+	forward(m, tape.New(true), p, modeltest.Windows(newRand(1), m, 1, 20)...)
 	if len(p.Decisions) != 4*m.Config.Layers {
 		t.Fatalf("%d decisions, want four in each of %d layers", len(p.Decisions), m.Config.Layers)
 	}
@@ -144,7 +145,7 @@ func TestZeroRouters(t *testing.T) {
 // only.
 func TestInitialise(t *testing.T) {
 	_, m := modeltest.Open(t, modeltest.Shape{})
-	e, again, other := attach(t, m, everything(m)), attach(t, m, everything(m)), attach(t, m, everything(m))
+	e, again, other := routingtest.Attach(t, m, everything(m)), routingtest.Attach(t, m, everything(m)), routingtest.Attach(t, m, everything(m))
 	trained := e.Parameters()[0]
 	trained.Data[0] = 0.5
 	e.Initialise(1)

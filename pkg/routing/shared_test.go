@@ -9,6 +9,7 @@ import (
 	"github.com/elastiformer/elastiformer/internal/tape"
 	"github.com/elastiformer/elastiformer/pkg/model"
 	"github.com/elastiformer/elastiformer/pkg/routing"
+	"github.com/elastiformer/elastiformer/pkg/routing/routingtest"
 )
 
 // allSelectors is the four of them; allProjections every place for LoRA.
@@ -19,51 +20,11 @@ var (
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 7)) }
 
-// layersOf lists all layers.
-func layersOf(c model.Config) []int {
-	layers := make([]int, c.Layers)
-	for i := range layers {
-		layers[i] = i
-	}
-	return layers
-}
-
 // everything attaches all selectors, compensation and LoRA to all layers.
 func everything(m *model.Model) routing.Options {
 	return routing.Options{
-		Selectors: allSelectors, Layers: layersOf(m.Config), Compensation: true, LoRARank: 2, LoRAOn: allProjections,
+		Selectors: allSelectors, Layers: routingtest.Layers(m.Config), Compensation: true, LoRARank: 2, LoRAOn: allProjections,
 	}
-}
-
-func attach(t testing.TB, m *model.Model, o routing.Options) *routing.Elastic {
-	t.Helper()
-	e, err := routing.Attach(m.Config, m.ExpertBlock(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
-}
-
-// randomise gives every parameter a value as if it had been trained: scores spread by
-// about one.
-func randomise(e *routing.Elastic, r *rand.Rand) *routing.Elastic {
-	for _, p := range e.Parameters() {
-		for i := range p.Data {
-			p.Data[i] = float32(r.NormFloat64() / math.Sqrt(float64(p.Cols)))
-		}
-	}
-	return e
-}
-
-// windows draws n windows of the given length.
-func windows(r *rand.Rand, m *model.Model, n, length int) [][]int32 {
-	out := make([][]int32, n)
-	for i := range out {
-		for range length {
-			out[i] = append(out[i], int32(r.IntN(m.Vocabulary)))
-		}
-	}
-	return out
 }
 
 // forward runs windows together and returns the logits of all positions.

@@ -11,6 +11,7 @@ import (
 	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/pkg/model"
 	"github.com/elastiformer/elastiformer/pkg/routing"
+	"github.com/elastiformer/elastiformer/pkg/routing/routingtest"
 )
 
 // solved is a shape with selectors to solve budgets for.
@@ -47,7 +48,7 @@ func solvedShapes(t *testing.T) []solved {
 		} {
 			for _, rank := range []int{0, 2} {
 				e, err := routing.Attach(c.Config, 1, routing.Options{
-					Selectors: selectors, Layers: layersOf(c.Config), Compensation: compensation, LoRARank: rank, LoRAOn: allProjections,
+					Selectors: selectors, Layers: routingtest.Layers(c.Config), Compensation: compensation, LoRARank: rank, LoRAOn: allProjections,
 				})
 				if err != nil {
 					t.Fatal(err)

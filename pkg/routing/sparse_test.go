@@ -9,6 +9,7 @@ import (
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
+	"github.com/elastiformer/elastiformer/pkg/routing/routingtest"
 )
 
 // Computing only what was chosen gives what computing everything and masking gives.
@@ -26,14 +27,14 @@ func TestSparseEqualsMasked(t *testing.T) {
 				}
 			}
 			r := newRand(uint64(mask))
-			e := randomise(attach(t, m, o), r)
+			e := routingtest.Randomise(routingtest.Attach(t, m, o), r)
 			s := randomSetting(e, r)
 			for l := range s.Layers {
 				for which := range s.Layers[l] {
 					s.Layers[l][which].Threshold = float32(0.5 * r.NormFloat64())
 				}
 			}
-			batch := windows(r, m, sequences, length)
+			batch := modeltest.Windows(r, m, sequences, length)
 			for _, sel := range []routing.Selection{routing.TopK, routing.Threshold} {
 				recorded := e.NewPass(sel, s)
 				want := forward(m, tape.New(true), recorded, batch...)
@@ -71,11 +72,11 @@ func near(got, want []float32, tolerance float64) bool {
 func TestSequencesAreIndependent(t *testing.T) {
 	_, m := modeltest.Open(t, modeltest.Shape{Layers: 3})
 	r := newRand(4)
-	e := randomise(attach(t, m, everything(m)), r)
-	e.Calibrate(m, windows(r, m, 16, 24))
+	e := routingtest.Randomise(routingtest.Attach(t, m, everything(m)), r)
+	e.Calibrate(m, modeltest.Windows(r, m, 16, 24))
 	var batch [][]int32
 	for _, n := range []int{24, 1, 13, 40, 24} {
-		batch = append(batch, windows(r, m, 1, n)[0])
+		batch = append(batch, modeltest.Windows(r, m, 1, n)[0])
 	}
 	for _, sel := range []routing.Selection{routing.TopK, routing.Threshold} {
 		s := solve(t, e, 0.5, 24, sel)

@@ -17,6 +17,7 @@ import (
 	"github.com/elastiformer/elastiformer/pkg/model"
 	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
+	"github.com/elastiformer/elastiformer/pkg/routing/routingtest"
 )
 
 func openFile(t testing.TB, path string) *gguf.File {
@@ -35,7 +36,7 @@ func openFile(t testing.TB, path string) *gguf.File {
 
 // drawElastic draws everything a checkpoint can hold, in numbers it stores exactly.
 func drawElastic(rt *rapid.T, t testing.TB, m *model.Model) *routing.Elastic {
-	e := attach(t, m, drawOptions(rt, m))
+	e := routingtest.Attach(t, m, drawOptions(rt, m))
 	value := rapid.Float32().Filter(func(v float32) bool { return !math.IsInf(float64(v), 0) && !math.IsNaN(float64(v)) })
 	for _, p := range e.Parameters() {
 		for i := range p.Data {
@@ -165,7 +166,7 @@ func TestCalibrationIsStoredExactly(t *testing.T) {
 func TestCheckpointKeepsTheBase(t *testing.T) {
 	for _, kind := range []gguf.Type{gguf.TypeF32, gguf.TypeF16, gguf.TypeQ8_0} {
 		base, m := modeltest.Open(t, modeltest.Shape{Type: kind})
-		e := randomise(attach(t, m, everything(m)), newRand(1))
+		e := routingtest.Randomise(routingtest.Attach(t, m, everything(m)), newRand(1))
 		dir := t.TempDir()
 		path := filepath.Join(dir, "elastic.gguf")
 		if err := e.WriteCheckpoint(path, base, false); err != nil {
@@ -180,7 +181,7 @@ func TestCheckpointKeepsTheBase(t *testing.T) {
 		o := everything(m)
 		o.Selectors, o.LoRARank = []routing.Selector{routing.Heads}, 0
 		other := filepath.Join(dir, "again.gguf")
-		if err := attach(t, m, o).WriteCheckpoint(other, f, false); err != nil {
+		if err := routingtest.Attach(t, m, o).WriteCheckpoint(other, f, false); err != nil {
 			t.Fatal(err)
 		}
 		again := openFile(t, other)
@@ -243,7 +244,7 @@ func data(t testing.TB, f *gguf.File, tensor *gguf.Tensor) []byte {
 func TestAdapter(t *testing.T) {
 	_, m := modeltest.Open(t, modeltest.Shape{})
 	path := filepath.Join(t.TempDir(), "adapter.gguf")
-	if err := attach(t, m, everything(m)).WriteAdapter(path, false); err != nil {
+	if err := routingtest.Attach(t, m, everything(m)).WriteAdapter(path, false); err != nil {
 		t.Fatal(err)
 	}
 	f := openFile(t, path)
@@ -293,7 +294,7 @@ func TestHashBase(t *testing.T) {
 		t.Errorf("without keys: got %s, want %s", got, want)
 	}
 	path := filepath.Join(t.TempDir(), "elastic.gguf")
-	if err := attach(t, m, everything(m)).WriteCheckpoint(path, base, false); err != nil {
+	if err := routingtest.Attach(t, m, everything(m)).WriteCheckpoint(path, base, false); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := routing.HashBase(openFile(t, path)); err != nil || got != want {

@@ -1,0 +1,42 @@
+// Package routingtest attaches selectors to models for tests and benchmarks, with
+// parameters as if they had been trained.
+package routingtest
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/routing"
+)
+
+// Layers lists all layers.
+func Layers(c model.Config) []int {
+	layers := make([]int, c.Layers)
+	for i := range layers {
+		layers[i] = i
+	}
+	return layers
+}
+
+// Attach attaches what the options say.
+func Attach(tb testing.TB, m *model.Model, o routing.Options) *routing.Elastic {
+	tb.Helper()
+	e, err := routing.Attach(m.Config, m.ExpertBlock(), o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return e
+}
+
+// Randomise gives every parameter a value as if it had been trained: scores spread by
+// about one. It returns what it was given.
+func Randomise(e *routing.Elastic, r *rand.Rand) *routing.Elastic {
+	for _, p := range e.Parameters() {
+		for i := range p.Data {
+			p.Data[i] = float32(r.NormFloat64() / math.Sqrt(float64(p.Cols)))
+		}
+	}
+	return e
+}
