@@ -5,7 +5,7 @@
 // that are tokens, a score and a type for each, the ids with a special meaning
 // and a few switches. [New] reads them, trusting nothing. The ids are those of
 // llama.cpp for the same vocabulary, because a model sees a different text when a
-// single id differs.
+// single id differs; so are the defaults for what a file leaves out.
 //
 // # SentencePiece BPE
 //

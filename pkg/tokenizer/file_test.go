@@ -2,7 +2,9 @@ package tokenizer
 
 import (
 	"errors"
+	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,20 +92,127 @@ func TestNewReadsKeys(t *testing.T) {
 	}
 }
 
+// An id outside the vocabulary counts as one that is not given.
+func TestNewSpecialOutOfRange(t *testing.T) {
+	const none = uint32(math.MaxUint32) // llama.cpp's -1, no token, as a uint32
+	size := uint32(len(toy(english...).Tokens))
+	type ids struct{ unknown, bos, eos int32 }
+	defaults := ids{0, 1, 2}
+	tests := []struct {
+		name, key string
+		value     any
+		want      ids
+	}{
+		{"BOS none", keyBOS, none, defaults},
+		{"BOS beyond int32", keyBOS, uint32(1 << 31), defaults},
+		{"BOS beyond uint32", keyBOS, uint64(1<<32 + 5), defaults},
+		{"BOS just outside", keyBOS, size, defaults},
+		{"BOS the last token", keyBOS, size - 1, ids{0, int32(size) - 1, 2}},
+		{"EOS none", keyEOS, none, defaults},
+		{"EOS just outside", keyEOS, size, defaults},
+		{"unknown none", keyUnknown, none, defaults},
+		{"unknown just outside", keyUnknown, size, defaults},
+		{"end of turn none", endKeys[0], none, defaults},
+		{"end of turn just outside", endKeys[0], size, defaults},
+		{"file separator none", endKeys[4], none, defaults},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			k := keys()
+			k[test.key] = test.value
+			tok, err := New(write(t, k))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := (ids{tok.vocab.Unknown, tok.vocab.BOS, tok.vocab.EOS}); got != test.want {
+				t.Errorf("special tokens %+v, want %+v", got, test.want)
+			}
+			if got := tok.vocab.EndOfGeneration; len(got) != 0 {
+				t.Errorf("tokens %v end generation, want none beside EOS", got)
+			}
+			if got, want := tok.Encode("", EncodeOptions{BOS: true}), []int32{test.want.bos}; !slices.Equal(got, want) {
+				t.Errorf("Encode of nothing = %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+// A vocabulary of one token has room for the unknown token only.
 func TestNewWithoutSpecialTokens(t *testing.T) {
-	k := keys()
-	k[keyTokens], k[keyScores], k[keyTypes] = []string{"x"}, []float32{0}, []int32{1}
-	k[keyAddBOS] = false
-	tok, err := New(write(t, k))
-	if err != nil {
-		t.Fatal(err)
+	const none = uint32(math.MaxUint32)
+	tests := []struct {
+		name           string
+		bos, eos       any // keys; nil is missing
+		addBOS, addEOS any
+		refused        string // key named by the error
+	}{
+		{"missing, not wanted", nil, nil, false, nil, ""},
+		{"out of range, not wanted", none, none, false, false, ""},
+		{"BOS missing, wanted by default", nil, nil, nil, nil, keyBOS},
+		{"BOS out of range, wanted by default", none, nil, nil, nil, keyBOS},
+		{"BOS out of range, wanted", uint32(1), nil, true, nil, keyBOS},
+		{"EOS missing, wanted", nil, nil, false, true, keyEOS},
+		{"EOS out of range, wanted", nil, none, false, true, keyEOS},
 	}
-	if id, ok := tok.BOS(); ok {
-		t.Errorf("BOS is %d in a vocabulary of one token, want none", id)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			k := keys()
+			k[keyTokens], k[keyScores], k[keyTypes] = []string{"x"}, []float32{0}, []int32{1}
+			k[keyBOS], k[keyEOS], k[keyAddBOS], k[keyAddEOS] = test.bos, test.eos, test.addBOS, test.addEOS
+			tok, err := New(write(t, k))
+			if test.refused != "" {
+				if !errors.Is(err, ErrVocabulary) || !strings.Contains(err.Error(), test.refused) {
+					t.Errorf("New: %v, want ErrVocabulary naming %s", err, test.refused)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			bos, hasBOS := tok.BOS()
+			eos, hasEOS := tok.EOS()
+			if hasBOS || hasEOS {
+				t.Errorf("BOS %d %t, EOS %d %t in a vocabulary of one token, want none", bos, hasBOS, eos, hasEOS)
+			}
+			if got := tok.Encode("", EncodeOptions{BOS: true, EOS: true}); len(got) != 0 {
+				t.Errorf("Encode of nothing = %v, want no ids", got)
+			}
+		})
 	}
-	k[keyAddBOS] = nil // wanted by default, and not there
-	if _, err := New(write(t, k)); !errors.Is(err, ErrVocabulary) || !strings.Contains(err.Error(), keyBOS) {
-		t.Errorf("New: %v, want ErrVocabulary naming %s", err, keyBOS)
+}
+
+func TestNewWithoutArrays(t *testing.T) {
+	tests := []struct {
+		name    string
+		missing []string
+		text    string
+		want    string // pieces
+		decoded string
+	}{
+		{"all there", nil, "bca\na\x00", "▁ b ca \n ▁a <0x00>", "bca\na\x00"},
+		{"no scores: leftmost pair first", []string{keyScores}, "bca\na\x00", "▁ bc a \n ▁a <0x00>", "bca\na\x00"},
+		{"no types: nothing special", []string{keyTypes}, "a\na\x00", "▁a \n a <0x00>", "a\na<0x00>"},
+		{"no types: known by their text", []string{keyTypes}, "<|im_end|>a<s>", "<|im_end|> ▁a <0x3C> <0x73> <0x3E>", "a<0x3C><0x73><0x3E>"},
+		{"neither", []string{keyScores, keyTypes}, "bca\na", "▁ bc a \n a", "bca\na"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			k := keys()
+			for _, key := range test.missing {
+				delete(k, key)
+			}
+			tok, err := New(write(t, k))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids := tok.Encode(test.text, EncodeOptions{ParseSpecial: true})
+			if got := strings.Join(pieces(tok, ids), " "); got != test.want {
+				t.Errorf("Encode(%q) = %q, want %q", test.text, got, test.want)
+			}
+			if got := tok.Decode(ids); got != test.decoded {
+				t.Errorf("Decode = %q, want %q", got, test.decoded)
+			}
+		})
 	}
 }
 
@@ -119,14 +228,14 @@ func TestNewRefuses(t *testing.T) {
 		{"no tokens", keyTokens, nil, gguf.ErrKeyMissing},
 		{"tokens no strings", keyTokens, []int32{1}, gguf.ErrKeyType},
 		{"empty tokens", keyTokens, []string{}, ErrVocabulary},
-		{"no scores", keyScores, nil, gguf.ErrKeyMissing},
+		{"empty scores", keyScores, []float32{}, ErrVocabulary},
 		{"few scores", keyScores, []float32{1}, ErrVocabulary},
-		{"no types", keyTypes, nil, gguf.ErrKeyMissing},
+		{"scores no floats", keyScores, []string{"1"}, gguf.ErrKeyType},
+		{"empty types", keyTypes, []int32{}, ErrVocabulary},
 		{"few types", keyTypes, []int32{1, 1}, ErrVocabulary},
-		{"BOS out of range", keyBOS, uint32(1 << 31), ErrVocabulary},
+		{"types no integers", keyTypes, []float32{1}, gguf.ErrKeyType},
 		{"EOS negative", keyEOS, int32(-1), gguf.ErrKeyRange},
 		{"unknown no number", keyUnknown, "0", gguf.ErrKeyType},
-		{"end of turn out of range", endKeys[0], uint32(100000), ErrVocabulary},
 		{"switch no bool", keyAddEOS, uint32(1), gguf.ErrKeyType},
 		{"name no string", keyName, true, gguf.ErrKeyType},
 	}

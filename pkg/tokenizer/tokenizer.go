@@ -106,7 +106,9 @@ func (t *Tokenizer) Encode(text string, opts EncodeOptions) []int32 {
 //   - text that the joining of pieces turns into a control, unknown, unused or
 //     byte token, because the vocabulary has every step towards its spelling;
 //   - characters for which the vocabulary has neither a token nor byte tokens,
-//     and spaces where it has no token ▁.
+//     and spaces where it has no token ▁;
+//   - characters spelled by bytes where the file gives no types: <0x0A> is then
+//     a normal token, whose text is what it is called.
 func (t *Tokenizer) Decode(ids []int32) string {
 	s := t.Stream()
 	text := make([]byte, 0, 4*len(ids))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/elastiformer/elastiformer/pkg/gguf"
@@ -86,6 +87,12 @@ var endKeys = []string{
 // New builds the tokenizer of a GGUF file. A model that is not implemented gives
 // an error that wraps ErrUnsupported, missing or damaged keys one that wraps
 // ErrVocabulary.
+//
+// Only the model and the tokens must be there. Scores default to zero, types to
+// normal. Where the id of a special token is missing or outside the vocabulary,
+// the unknown token is 0, BOS 1 and EOS 2, if there are that many tokens, and the
+// others do not exist. A BOS or EOS that does not exist but is to be added to every
+// text is an error.
 func New(f *gguf.File) (*Tokenizer, error) {
 	v, err := read(f)
 	if err != nil {
@@ -113,14 +120,23 @@ func read(f *gguf.File) (Vocabulary, error) {
 	return v, nil
 }
 
+// readTokens reads what is indexed by token id. As in llama.cpp, a file without
+// scores has scores of zero, one without types normal tokens only.
 func (v *Vocabulary) readTokens(f *gguf.File) (err error) {
 	if v.Tokens, err = f.Strings(keyTokens); err != nil {
 		return err
 	}
-	if v.Scores, err = f.Floats(keyScores); err != nil {
+	v.Scores, err = f.Floats(keyScores)
+	if errors.Is(err, gguf.ErrKeyMissing) {
+		v.Scores, err = make([]float32, len(v.Tokens)), nil
+	}
+	if err != nil {
 		return err
 	}
 	types, err := f.Ints(keyTypes)
+	if errors.Is(err, gguf.ErrKeyMissing) {
+		types, err = slices.Repeat([]int64{int64(TypeNormal)}, len(v.Tokens)), nil
+	}
 	if err != nil {
 		return err
 	}
@@ -133,50 +149,45 @@ func (v *Vocabulary) readTokens(f *gguf.File) (err error) {
 	return nil
 }
 
-// readSpecial reads the ids of special tokens. Those of SentencePiece's own
-// defaults (unknown 0, BOS 1, EOS 2) hold where the file is silent.
-func (v *Vocabulary) readSpecial(f *gguf.File) error {
-	for _, special := range []struct {
-		id       *int32
-		key      string
-		fallback int32
-	}{
-		{&v.Unknown, keyUnknown, 0},
-		{&v.BOS, keyBOS, 1},
-		{&v.EOS, keyEOS, 2},
-	} {
-		id, err := v.specialID(f, special.key)
-		if errors.Is(err, gguf.ErrKeyMissing) {
-			id, err = special.fallback, nil
-			if int(id) >= len(v.Tokens) {
-				id = NoToken
-			}
-		}
-		if err != nil {
-			return err
-		}
-		*special.id = id
+// readSpecial reads the ids of special tokens. SentencePiece's own defaults
+// (unknown 0, BOS 1, EOS 2) hold where the file names no token of the vocabulary.
+func (v *Vocabulary) readSpecial(f *gguf.File) (err error) {
+	if v.Unknown, err = v.specialID(f, keyUnknown, 0); err != nil {
+		return err
+	}
+	if v.BOS, err = v.specialID(f, keyBOS, 1); err != nil {
+		return err
+	}
+	if v.EOS, err = v.specialID(f, keyEOS, 2); err != nil {
+		return err
 	}
 	for _, key := range endKeys {
-		id, err := v.specialID(f, key)
-		if errors.Is(err, gguf.ErrKeyMissing) {
-			continue
-		}
+		id, err := v.specialID(f, key, NoToken)
 		if err != nil {
 			return err
 		}
-		v.EndOfGeneration = append(v.EndOfGeneration, id)
+		if id != NoToken {
+			v.EndOfGeneration = append(v.EndOfGeneration, id)
+		}
 	}
 	return nil
 }
 
-func (v *Vocabulary) specialID(f *gguf.File, key string) (int32, error) {
-	id, err := f.Uint(key)
-	if err != nil {
-		return NoToken, err
+// specialID reads one id. Without the key, or with an id that is no token's, such as
+// 4294967295 (llama.cpp's -1, no token), it is fallback, or NoToken where that is no
+// token's either. llama.cpp does the same.
+func (v *Vocabulary) specialID(f *gguf.File, key string, fallback int32) (int32, error) {
+	if int(fallback) >= len(v.Tokens) {
+		fallback = NoToken
 	}
-	if id >= uint64(len(v.Tokens)) || id > math.MaxInt32 {
-		return NoToken, fmt.Errorf("key %q: id %d in a vocabulary of %d tokens", key, id, len(v.Tokens))
+	id, err := f.Uint(key)
+	switch {
+	case errors.Is(err, gguf.ErrKeyMissing):
+		return fallback, nil
+	case err != nil:
+		return NoToken, err
+	case id >= uint64(len(v.Tokens)) || id > math.MaxInt32:
+		return fallback, nil
 	}
 	return int32(id), nil
 }
@@ -238,7 +249,7 @@ func (v *Vocabulary) check() error {
 			return fmt.Errorf("key %q: id %d in a vocabulary of %d tokens", s.key, s.id, n)
 		}
 		if s.add && s.id == NoToken {
-			return fmt.Errorf("key %q: missing, though the token is to be added to every text", s.key)
+			return fmt.Errorf("key %q: names no token, though one is to be added to every text", s.key)
 		}
 	}
 	for _, id := range v.EndOfGeneration {
