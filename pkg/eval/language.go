@@ -173,12 +173,7 @@ func scoredRows(l *tape.Layout) []int32 {
 // batch measures teacher and students on some windows, one after the other, so that a
 // change of the machine's speed meets all of them.
 func (r *run) batch(windows [][]int32) error {
-	var ids []int32
-	var lengths []int
-	for _, w := range windows {
-		ids, lengths = append(ids, w...), append(lengths, len(w))
-	}
-	l := tape.NewLayout(lengths...)
+	ids, l := tape.Join(windows)
 	rows := scoredRows(l)
 	next := make([]int32, len(rows))
 	for i, row := range rows {

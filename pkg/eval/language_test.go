@@ -26,7 +26,7 @@ func student(t testing.TB, length int) (*model.Model, *routing.Elastic) {
 		Selectors: []routing.Selector{routing.AttnTokens, routing.Heads, routing.MLPTokens, routing.Experts},
 		Layers:    routingtest.Layers(m.Config), Compensation: true, LoRARank: 1, LoRAOn: []model.Name{model.Q, model.Down},
 	}), r)
-	e.Calibrate(m, modeltest.Windows(r, m, 16, length))
+	routingtest.Calibrate(t, e, m, modeltest.Windows(r, m, 16, length))
 	return m, e
 }
 

@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"context"
 	"math"
 	"slices"
 	"sort"
@@ -97,21 +98,20 @@ var calibrationGrid = []float64{
 // of one length, by the plan in place: for each budget of a grid, layer by layer in
 // order, the score that keeps the capacity's share of the rows, earlier layers already
 // cut. Without token selectors it does nothing.
-func (e *Elastic) Calibrate(m *model.Model, windows [][]int32) {
+func (e *Elastic) Calibrate(ctx context.Context, m *model.Model, windows [][]int32) error {
 	e.Calibration = Calibration{}
 	if len(windows) == 0 {
-		return
+		return nil
 	}
 	c := calibrator{elastic: e, model: m, tape: tape.New(false), tokens: len(windows[0])}
-	var lengths []int
-	for _, w := range windows {
-		c.ids, lengths = append(c.ids, w...), append(lengths, len(w))
-	}
-	c.layout = tape.NewLayout(lengths...)
+	c.ids, c.layout = tape.Join(windows)
 	var found Calibration
 	for _, on := range e.calibratedSets(c.tokens) {
 		var curve Calibration
 		for _, budget := range on.budgets {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			c.measure(&curve, on.set, budget)
 		}
 		for i := range curve.Capacities {
@@ -119,6 +119,7 @@ func (e *Elastic) Calibrate(m *model.Model, windows [][]int32) {
 		}
 	}
 	e.Calibration = found
+	return nil
 }
 
 // calibratedSet is a set of selectors with the budgets at which it is calibrated.

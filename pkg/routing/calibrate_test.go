@@ -63,7 +63,7 @@ func TestCalibrationKeepsTheBudget(t *testing.T) {
 		o.Selectors = selectors
 		e := routingtest.Randomise(routingtest.Attach(t, m, o), r)
 		on := modeltest.Windows(r, m, 24, length)
-		e.Calibrate(m, on)
+		routingtest.Calibrate(t, e, m, on)
 		for _, budget := range []float64{0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.96} {
 			s, err := e.Solve(budget, length, routing.Threshold)
 			if err != nil {
@@ -95,7 +95,7 @@ func TestCalibrateWithoutTokenSelectors(t *testing.T) {
 	o := everything(m)
 	o.Selectors = []routing.Selector{routing.Heads}
 	e := routingtest.Attach(t, m, o)
-	e.Calibrate(m, modeltest.Windows(newRand(1), m, 1, 8))
+	routingtest.Calibrate(t, e, m, modeltest.Windows(newRand(1), m, 1, 8))
 	if len(e.Calibration.Capacities) != 0 {
 		t.Error("thresholds without token selectors")
 	}
@@ -108,7 +108,7 @@ func TestSomeLayers(t *testing.T) {
 	o := everything(m)
 	o.Layers = []int{1, 3}
 	e := routingtest.Randomise(routingtest.Attach(t, m, o), r)
-	e.Calibrate(m, modeltest.Windows(r, m, 8, 32))
+	routingtest.Calibrate(t, e, m, modeltest.Windows(r, m, 8, 32))
 	s := solve(t, e, 0.7, 32, routing.Threshold)
 	for _, l := range []int{0, 2} {
 		for _, sel := range allSelectors {

@@ -18,7 +18,7 @@ func calibrated(t *testing.T, seed uint64, length int) (*model.Model, *routing.E
 	_, m := modeltest.Open(t, modeltest.Shape{Layers: 3, Seed: seed})
 	r := newRand(seed)
 	e := routingtest.Randomise(routingtest.Attach(t, m, everything(m)), r)
-	e.Calibrate(m, modeltest.Windows(r, m, 1024/length, length))
+	routingtest.Calibrate(t, e, m, modeltest.Windows(r, m, 1024/length, length))
 	return m, e
 }
 

@@ -178,8 +178,12 @@ func (o *Options) chooseExperts(f, blockLen int) error {
 			o.Experts = m
 		}
 	}
-	if o.Experts == 0 {
-		return fmt.Errorf("routing: feed-forward width %d has no split into experts: %w", f, ErrOptions)
+	switch {
+	case o.Experts != 0:
+	case len(divisors) > 0:
+		o.Experts = divisors[0] // none is affordable: the fewest
+	default:
+		return fmt.Errorf("routing: feed-forward width %d in whole blocks of %d has no split into experts, choose other selectors: %w", f, blockLen, ErrOptions)
 	}
 	return nil
 }
@@ -237,6 +241,8 @@ func (e *Elastic) Initialise(seed uint64) {
 			deviation = initialDeviation
 		case strings.HasSuffix(p.Name, ".a"):
 			deviation = 1 / math.Sqrt(float64(p.Cols))
+		default:
+			continue
 		}
 		rng := rand.New(rand.NewPCG(seed, uint64(i)))
 		for j := range p.Data {

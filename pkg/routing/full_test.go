@@ -22,7 +22,7 @@ func TestBudgetOneIsThePretrainedModel(t *testing.T) {
 
 			fresh := routingtest.Attach(t, m, everything(m))
 			trained := routingtest.Randomise(routingtest.Attach(t, m, everything(m)), r)
-			trained.Calibrate(m, modeltest.Windows(r, m, 4, 16))
+			routingtest.Calibrate(t, trained, m, modeltest.Windows(r, m, 4, 16))
 			for name, e := range map[string]*routing.Elastic{"converted": fresh, "trained": trained} {
 				for _, sel := range []routing.Selection{routing.TopK, routing.Threshold} {
 					tp := tape.New(false)

@@ -21,7 +21,7 @@ func complete(t *testing.T, layers int) (*gguf.File, *model.Model) {
 	_, m := modeltest.Open(t, modeltest.Shape{Layers: layers, Width: 16, FeedForward: 24, Vocabulary: 8})
 	r := newRand(1)
 	e := routingtest.Randomise(routingtest.Attach(t, m, everything(m)), r)
-	e.Calibrate(m, modeltest.Windows(r, m, 4, 16))
+	routingtest.Calibrate(t, e, m, modeltest.Windows(r, m, 4, 16))
 	e.Plan.Add(0.5, []routing.Selector{routing.Heads})
 	e.Plan.Add(0.6, allSelectors)
 	e.BaseHash = strings.Repeat("0", 64)

@@ -30,7 +30,7 @@ func TestPlanKeepsTheBudget(t *testing.T) {
 		e.Plan.Add(0.3+0.1*float64(i), sets[set])
 	}
 	on := modeltest.Windows(r, m, 24, length)
-	e.Calibrate(m, on)
+	routingtest.Calibrate(t, e, m, on)
 	var onGrid, between float64
 	for i, set := range []int{0, 1, 2, 3, 0, 1, 4} {
 		for _, off := range []float64{-0.04, 0, 0.03} {

@@ -31,6 +31,7 @@ func CheckBudget(budget float64) error {
 // Solve turns a budget into a setting for windows of T tokens by the uniform plan:
 // every selector that is on keeps the same share in every layer, and single layers
 // keep one unit (with TopK, or one token) more where that comes nearer to the budget.
+// Where units are so coarse that this misses it, heads and experts may differ in share.
 // Which selectors are on is the plan's answer, where there is one. Else it follows from
 // the budget: of the sets that reach it and come near, the one that keeps the largest
 // share (a router costs something, so near budget 1 fewer are worth it). With
@@ -100,7 +101,8 @@ func (e *Elastic) plans(on []Selector, g goal) []shares {
 const near = 0.005
 
 // nearest makes a setting of the first plan that ends near the goal, or of the one
-// that ends nearest: with few layers and heads the steps may be coarse.
+// that ends nearest: with few layers and heads the steps may be coarse. Where none ends
+// near, heads and experts no longer keep the same share.
 func (e *Elastic) nearest(plans []shares, g goal) Setting {
 	var best Setting
 	least := math.Inf(1)
@@ -112,6 +114,12 @@ func (e *Elastic) nearest(plans []shares, g goal) Setting {
 		}
 		if least*g.budget <= near*g.cost {
 			break
+		}
+	}
+	if least*g.budget > near*g.cost {
+		s := e.exhaustive(g)
+		if math.Abs(e.Cost(&s, g.tokens)-g.cost) < least {
+			best = s
 		}
 	}
 	return best

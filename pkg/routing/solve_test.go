@@ -10,6 +10,7 @@ import (
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 	"github.com/elastiformer/elastiformer/pkg/routing/routingtest"
 )
@@ -113,6 +114,81 @@ func TestSolveMeetsBudgets(t *testing.T) {
 		}
 	}
 	t.Logf("worst error of the fine shapes: %.4f", worstFine)
+}
+
+// coarseShapes have so few layers and units that one share for heads and experts
+// misses budgets which other splits meet.
+func coarseShapes(t *testing.T) []solved {
+	t.Helper()
+	var all []solved
+	for _, c := range []struct {
+		shape   modeltest.Shape
+		experts int
+	}{
+		{modeltest.Shape{Layers: 3, Width: 64, Heads: 4, KVHeads: 2, FeedForward: 96}, 3},
+		{modeltest.Shape{Layers: 2, Width: 40, Heads: 5, FeedForward: 72}, 9},
+	} {
+		_, m := modeltest.Open(t, c.shape)
+		for _, compensation := range []bool{false, true} {
+			for _, rank := range []int{0, 2} {
+				e := routingtest.Attach(t, m, routing.Options{
+					Selectors: []routing.Selector{routing.Heads, routing.Experts}, Layers: routingtest.Layers(m.Config),
+					Experts: c.experts, Compensation: compensation, LoRARank: rank, LoRAOn: allProjections,
+				})
+				name := fmt.Sprintf("%d layers, compensation %t, rank %d", m.Config.Layers, compensation, rank)
+				all = append(all, solved{name: name, elastic: e})
+			}
+		}
+	}
+	return all
+}
+
+// nearestUnits is how near to a budget units can come by layers that differ by one at
+// most, found by trying everything.
+func (s *solved) nearestUnits(budget float64, tokens int) float64 {
+	least := 1 - budget // nothing selected
+	layers := len(s.elastic.Layers)
+	set := s.elastic.Full()
+	set.Budget = budget
+	// keep spreads so many units over the layers.
+	keep := func(m model.Module, units int) {
+		for i, l := range s.elastic.Layers {
+			set.Layers[l][m].Units = (units + i) / layers
+		}
+	}
+	for heads := layers; heads <= layers*s.elastic.Units(routing.Heads); heads++ {
+		keep(model.Attention, heads)
+		for experts := layers; experts <= layers*s.elastic.Units(routing.Experts); experts++ {
+			keep(model.FeedForward, experts)
+			least = min(least, math.Abs(s.compute(&set, tokens)-budget))
+		}
+	}
+	return least
+}
+
+// Where units are coarse, budgets are met as far as any split of them can, and compute
+// still grows with them.
+func TestSolveCoarse(t *testing.T) {
+	const tokens, near = 64, 0.005
+	for _, s := range coarseShapes(t) {
+		var worst, before float64
+		for percent := 45; percent <= 95; percent++ {
+			b := float64(percent) / 100
+			set := solve(t, s.elastic, b, tokens, routing.TopK)
+			got := s.compute(&set, tokens)
+			miss, possible := math.Abs(got-b), s.nearestUnits(b, tokens)
+			worst = max(worst, miss)
+			if miss > max(near, possible) {
+				t.Errorf("%s: budget %.2f missed by %.4f, possible %.4f", s.name, b, miss, possible)
+			}
+			if got < before {
+				t.Errorf("%s: budget %.2f computes %.4f, less than %.4f before", s.name, b, got, before)
+			}
+			before = got
+			checkUniform(t, s.name, s.elastic, &set, tokens)
+		}
+		t.Logf("%s: worst error %.4f", s.name, worst)
+	}
 }
 
 func checkUniform(t *testing.T, name string, e *routing.Elastic, s *routing.Setting, tokens int) {

@@ -73,7 +73,7 @@ func TestSequencesAreIndependent(t *testing.T) {
 	_, m := modeltest.Open(t, modeltest.Shape{Layers: 3})
 	r := newRand(4)
 	e := routingtest.Randomise(routingtest.Attach(t, m, everything(m)), r)
-	e.Calibrate(m, modeltest.Windows(r, m, 16, 24))
+	routingtest.Calibrate(t, e, m, modeltest.Windows(r, m, 16, 24))
 	var batch [][]int32
 	for _, n := range []int{24, 1, 13, 40, 24} {
 		batch = append(batch, modeltest.Windows(r, m, 1, n)[0])

@@ -40,3 +40,11 @@ func Randomise(e *routing.Elastic, r *rand.Rand) *routing.Elastic {
 	}
 	return e
 }
+
+// Calibrate finds the thresholds of e on windows.
+func Calibrate(tb testing.TB, e *routing.Elastic, m *model.Model, windows [][]int32) {
+	tb.Helper()
+	if err := e.Calibrate(tb.Context(), m, windows); err != nil {
+		tb.Fatal(err)
+	}
+}
