@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/pkg/dataset"
@@ -137,12 +136,8 @@ func (c *checkpoint) evalWindows(t text, context, limit int) ([][]int32, error) 
 // corpus cuts a text into training windows. A model meets a text in two ways: each document by itself, as it generates,
 // and all as they stand in the file, whatever separates them, as eval reads it. It learns from both.
 func (c *checkpoint) corpus(t text, context, batch int, seed uint64) (*dataset.Corpus, error) {
-	texts := t.Documents()
-	if len(texts) > 1 {
-		texts = append(slices.Clone(texts), t.Text())
-	}
 	var documents [][]int32
-	for _, d := range texts {
+	for _, d := range t.Documents() {
 		documents = append(documents, c.vocab.Encode(d, tokenizer.EncodeOptions{}))
 	}
 	o := dataset.CorpusOptions{Context: context, Batch: batch, Seed: seed, BOS: dataset.None, EOS: dataset.None}
@@ -153,6 +148,10 @@ func (c *checkpoint) corpus(t text, context, batch int, seed uint64) (*dataset.C
 		o.EOS = id
 	}
 	corpus, err := dataset.NewCorpus(documents, o)
+	if err == nil && len(documents) > 1 {
+		documents = append(documents, c.vocab.Encode(t.Text(), tokenizer.EncodeOptions{}))
+		corpus, err = dataset.NewCorpus(documents, o)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", t.path, err)
 	}

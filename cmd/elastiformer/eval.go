@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -216,7 +215,7 @@ func (b *budgetList) Set(s string) error {
 		}
 		values = append(values, list...)
 	}
-	b.values = slices.Compact(values)
+	b.values = values
 	return nil
 }
 

@@ -95,8 +95,7 @@ func runGenerate(ctx context.Context, opts generateOptions, std streams) (err er
 		return writeJSON(std.out, g.document())
 	}
 	if opts.progress != "none" {
-		_, _ = fmt.Fprintf(std.err, "prompt %d tokens, %.0f/s; generated %d tokens, %.0f/s; compute %.3f\n",
-			len(prompt), float64(len(prompt))/g.promptSeconds, len(g.ids), float64(len(g.ids))/g.seconds, g.compute())
+		writeLine(std.err, g.speeds())
 	}
 	return nil
 }
@@ -183,6 +182,15 @@ func (g *generation) step(t *tape.Tape, cache *model.Cache, ids []int32) []float
 		g.seconds += elapsed
 	}
 	return logits.Data
+}
+
+// speeds describes the run in one line. The first token comes out of the prompt's pass.
+func (g *generation) speeds() string {
+	line := fmt.Sprintf("prompt %d tokens, %.0f/s; generated %d tokens", len(g.prompt), float64(len(g.prompt))/g.promptSeconds, len(g.ids))
+	if g.seconds > 0 {
+		line += fmt.Sprintf(", %.0f/s", float64(len(g.ids)-1)/g.seconds)
+	}
+	return line + fmt.Sprintf("; compute %.3f", g.compute())
 }
 
 // compute is the share of the pretrained blocks' work that was executed.

@@ -33,6 +33,9 @@ func closeInto(c io.Closer, err *error) {
 // checkTarget refuses a file that cannot be written before the work that fills it is done: one that exists, unless force
 // is given, or one in a folder that is missing or takes no files.
 func checkTarget(path string, force bool) error {
+	if path == "" || path == "-" {
+		return usageErrorf("the output must be a file, not %q", path)
+	}
 	dir := filepath.Dir(path)
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return usageErrorf("%s cannot be written: there is no folder %s", path, dir)

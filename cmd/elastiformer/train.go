@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -29,6 +31,7 @@ type trainOptions struct {
 	data            string
 	heldOut         string
 	budgets         budgetRange
+	budgetsGiven    bool // not the default, which adapts to what the model reaches
 	loss            string
 	routerGrad      string
 	checkpointEvery int
@@ -92,6 +95,7 @@ bit for bit. The result holds a table of what it gives at each budget.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.globalOptions = g.globalOptions
 			opts.model = args[0]
+			opts.budgetsGiven = cmd.Flags().Changed("budgets")
 			opts.complete()
 			return runTrain(cmd.Context(), opts, g.streams)
 		},
@@ -173,10 +177,13 @@ func (o *trainOptions) checkTargets() error {
 	if _, err := os.Stat(o.sideCar()); err == nil && !o.resume && !o.force {
 		return usageErrorf("%s holds a saved run (--resume continues it, --force drops it)", o.sideCar())
 	}
-	if o.log == "" {
+	switch filepath.Clean(o.log) {
+	case ".":
 		return nil
+	case filepath.Clean(o.output), filepath.Clean(o.sideCar()):
+		return usageErrorf("--log and --output are the same file %s", o.log)
 	}
-	return checkTarget(o.log, o.force || o.resume)
+	return checkTarget(o.log, o.force || o.resume && isTrainLog(o.log))
 }
 
 // prepare reads the data and sets the trainer up.
@@ -205,8 +212,19 @@ func (t *training) prepare() (err error) {
 	if o.heldOut != "" {
 		heldOut = t.table
 	}
+	if !o.budgetsGiven {
+		o.BudgetLow = max(o.BudgetLow, leastBudget(c, o.Context))
+	}
 	t.trainer, err = distill.New(c.model, c.elastic, t.corpus, heldOut, o.Options)
+	if errors.Is(err, routing.ErrBudget) {
+		return usageErrorf("--budgets %v: %w", &o.budgets, err)
+	}
 	return err
+}
+
+// leastBudget is the least budget within reach, in hundredths.
+func leastBudget(c *checkpoint, context int) float64 {
+	return math.Ceil(100*c.elastic.Least(context)) / 100
 }
 
 // sideCar is where the run is saved.
@@ -264,7 +282,7 @@ func (t *training) run(ctx context.Context) error {
 				return err
 			}
 		}
-		if (done-first)%healthEvery == 0 {
+		if (done-first)%healthEvery == 0 || t.trainer.Done() {
 			for _, w := range t.trainer.Health.Warnings(t.base.elastic) {
 				p.Warn(w)
 			}
@@ -288,7 +306,13 @@ const healthEvery = 200
 // finish measures the table and writes the result.
 func (t *training) finish(ctx context.Context) error {
 	o, c := &t.opts, t.base
-	t.trainer.Finish(t.dataHash)
+	// What follows takes a while: a run that is killed now can be finished from here.
+	if err := t.save(); err != nil {
+		return err
+	}
+	if err := t.trainer.Finish(ctx, t.dataHash); err != nil {
+		return t.saveAfter(context.Cause(ctx))
+	}
 	report, err := evaluate(ctx, c, t.table, reachableDefaults(c, o.Context, routing.Threshold), routing.Threshold, o.globalOptions, t.std)
 	if err != nil {
 		return t.saveAfter(err)

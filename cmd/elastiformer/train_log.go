@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 
 	"github.com/elastiformer/elastiformer/pkg/distill"
@@ -35,12 +36,18 @@ func openTrainLog(path string, step int) (*trainLog, error) {
 	return &trainLog{f}, nil
 }
 
+// isTrainLog tells whether a file is a log of steps, or empty: what a run that continues may write over.
+func isTrainLog(path string) bool {
+	data, err := os.ReadFile(path)
+	return err == nil && (len(data) == 0 || len(upToStep(data, math.MaxInt)) > 0)
+}
+
 // upToStep returns the leading lines of a log that are whole and belong to the first steps.
 func upToStep(log []byte, step int) []byte {
 	kept := 0
 	for line := range bytes.Lines(log) {
 		var m distill.Metrics
-		if json.Unmarshal(line, &m) != nil || m.Step > step || !bytes.HasSuffix(line, []byte("\n")) {
+		if json.Unmarshal(line, &m) != nil || m.Step < 1 || m.Step > step || !bytes.HasSuffix(line, []byte("\n")) {
 			break
 		}
 		kept += len(line)

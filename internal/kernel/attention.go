@@ -82,7 +82,7 @@ func (h *Head) AttendBackward(dq, dk, dv, o, do Mat, lse []float32) {
 		ds := NewMat(p.Rows, n, grow(bufS, p.Rows*n))
 		gemm(blas.NoTrans, blas.Trans, doBlock, values, ds, false)
 		for i := range ds.Rows {
-			d := dot64(do.Row(q0+i), o.Row(q0+i))
+			d := Dot(do.Row(q0+i), o.Row(q0+i))
 			row, prob := ds.Row(i), p.Row(i)
 			for j := range row {
 				row[j] = prob[j] * (row[j] - d) * h.Scale
@@ -93,8 +93,8 @@ func (h *Head) AttendBackward(dq, dk, dv, o, do Mat, lse []float32) {
 	}
 }
 
-// dot64 is a·b summed in float64.
-func dot64(a, b []float32) float32 {
+// Dot is Σ a[i]·b[i] over equal lengths, summed in float64.
+func Dot(a, b []float32) float32 {
 	var sum float64
 	for i, v := range a {
 		sum += float64(v) * float64(b[i])

@@ -50,9 +50,6 @@ func Scale(x []float32, f float32) {
 	}
 }
 
-// Dot is Σ a[i]·b[i], summed in float64.
-func Dot(a, b []float32) float32 { return dot64(a, b) }
-
 // AddBias adds b (D) to every row of x (T, D).
 func AddBias(x Mat, b []float32) {
 	ParallelRows(x.Rows, func(lo, hi int) {

@@ -19,6 +19,15 @@ func NewLayout(lengths ...int) *Layout {
 	return l
 }
 
+// Join puts sequences of token ids behind one another, each from position 0.
+func Join(sequences [][]int32) (ids []int32, l *Layout) {
+	lengths := make([]int, len(sequences))
+	for i, s := range sequences {
+		ids, lengths[i] = append(ids, s...), len(s)
+	}
+	return ids, NewLayout(lengths...)
+}
+
 // Continue lays out n rows of one sequence that follow position from−1.
 func Continue(from, n int) *Layout {
 	l := NewLayout(n)

@@ -76,13 +76,6 @@ func (m *MACs) Blocks() int64 {
 // Total is all work, the head's included.
 func (m *MACs) Total() int64 { return m.Blocks() + m[WorkHead] }
 
-// Add adds the counts of o.
-func (m *MACs) Add(o MACs) {
-	for i, v := range o {
-		m[i] += v
-	}
-}
-
 // Tape runs operations forward and remembers how to go back. It is used by one
 // goroutine; the operations are parallel inside.
 type Tape struct {

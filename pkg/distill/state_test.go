@@ -94,7 +94,9 @@ func TestResumedRunIsTheUnbrokenRun(t *testing.T) {
 // finished is the bytes of a run's result.
 func finished(t *testing.T, tr *Trainer) string {
 	t.Helper()
-	tr.Finish(dataHash)
+	if err := tr.Finish(t.Context(), dataHash); err != nil {
+		t.Fatal(err)
+	}
 	path := tempFile(t, "result")
 	if err := tr.elastic.WriteAdapter(path, false); err != nil {
 		t.Fatal(err)

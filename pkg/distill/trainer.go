@@ -1,6 +1,7 @@
 package distill
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -144,7 +145,7 @@ func (t *Trainer) differentiate(windows [][]int32, settings []routing.Setting) (
 // forward runs teacher and student over windows and applies the loss, in which each
 // window has its weight.
 func (t *Trainer) forward(windows [][]int32, pass *routing.Pass, student *tape.Tape, weights []float64) (loss, kl float64) {
-	ids, l := batch(windows)
+	ids, l := tape.Join(windows)
 	t.teacher.Reset()
 	want := t.model.Hidden(t.teacher, ids, l, nil, nil)
 	student.Reset()
@@ -174,15 +175,6 @@ func perPosition(l *tape.Layout, weights []float64) []float64 {
 		out[r] /= sum
 	}
 	return out
-}
-
-// batch joins windows to one run of token ids with its layout.
-func batch(windows [][]int32) (ids []int32, l *tape.Layout) {
-	var lengths []int
-	for _, w := range windows {
-		ids, lengths = append(ids, w...), append(lengths, len(w))
-	}
-	return ids, tape.NewLayout(lengths...)
 }
 
 // settings draws a budget and a split for every sequence of the step: the smallest
@@ -260,19 +252,24 @@ func (t *Trainer) validate() float64 {
 
 // Finish puts the best parameters in place, measures the plan and calibrates the
 // thresholds on the first training windows, and records where the result came from.
-func (t *Trainer) Finish(dataHash string) {
+func (t *Trainer) Finish(ctx context.Context, dataHash string) error {
 	if t.best != nil {
 		for i, p := range t.params {
 			copy(p.Data, t.best.values[i])
 		}
 	}
-	t.plan(t.windows(planTokens))
-	t.elastic.Calibrate(t.model, t.windows(calibrationTokens))
+	if err := t.plan(ctx, t.windows(min(planTokens, t.Options.Steps*t.Options.Batch*t.Options.Context))); err != nil {
+		return err
+	}
+	if err := t.elastic.Calibrate(ctx, t.model, t.windows(calibrationTokens)); err != nil {
+		return err
+	}
 	t.elastic.Table = nil
 	t.elastic.Training = &routing.Training{
 		Steps: t.step, Seed: t.Options.Seed, Options: t.Options.String(), DataHash: dataHash,
 		InstructionSet: kernel.InstructionSet(),
 	}
+	return nil
 }
 
 func isFinite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

@@ -32,7 +32,7 @@ func TestLossFalls(t *testing.T) {
 			a := allSelectors(m.Config.Layers, 16)
 			a.Selectors = tt.selectors
 			o := runOptions()
-			o.Steps, o.Validate, o.LearningRate, o.Loss, o.Dense = 30, 30, 1e-2, tt.loss, tt.dense
+			o.Steps, o.Validate, o.LearningRate, o.Loss, o.Dense = 40, 40, 1e-2, tt.loss, tt.dense
 			heldOut := randomWindows(newRand(99), m.Vocabulary, 24, 24, 24, 24)
 			tr := newTrainer(t, m, attach(t, f, m, a), heldOut, o)
 			before := tr.validate()
@@ -268,7 +268,9 @@ func TestFinishTakesTheBest(t *testing.T) {
 		t.Errorf("the best has held-out KL %v, want %v", tr.best.kl, least)
 	}
 	last := snapshot(tr)
-	tr.Finish("hash of the data")
+	if err := tr.Finish(t.Context(), "hash of the data"); err != nil {
+		t.Fatal(err)
+	}
 	if snapshot(tr) == last {
 		t.Errorf("the last parameters happen to be the best: the test shows nothing")
 	}

@@ -122,13 +122,7 @@ type score struct {
 // forward scores windows (S, T) of equal length; backward, it leaves the gradient of
 // the loss in the logits.
 func forward(t *tape.Tape, m *model.Model, windows [][]int32, backward bool) score {
-	var ids []int32
-	lengths := make([]int, len(windows))
-	for i, w := range windows {
-		ids = append(ids, w...)
-		lengths[i] = len(w)
-	}
-	l := tape.NewLayout(lengths...)
+	ids, l := tape.Join(windows)
 	logits := m.Logits(t, m.Hidden(t, ids, l, nil, nil))
 	n := len(ids) - len(windows)
 	var s score
