@@ -28,7 +28,7 @@ func TestNumberOfExperts(t *testing.T) {
 		{2048, 32, 0, 64, ""}, // whole blocks of 32
 		{704, 32, 0, 22, ""},
 		{256, 256, 0, 0, "no split"},
-		{101, 1, 0, 0, "no split"},
+		{101, 1, 0, 101, ""}, // a prime: no divisor is affordable
 		{172, 1, 86, 86, ""},
 		{172, 1, 172, 172, ""},
 		{101, 1, 101, 101, ""},

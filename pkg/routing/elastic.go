@@ -154,7 +154,8 @@ const (
 
 // chooseExperts checks the number of experts, or picks the default: the largest
 // divisor of F whose router costs at most a tenth of the MLP (M·D against 3·D·F) and
-// whose blocks fill the kernels' tile, unless that leaves too few.
+// whose blocks fill the kernels' tile, unless that leaves too few; without an affordable
+// one the smallest.
 func (o *Options) chooseExperts(f, blockLen int) error {
 	var divisors []int
 	for m := 2; m <= f; m++ {
