@@ -12,7 +12,7 @@ import (
 )
 
 // ErrBudget says that a budget is not in (0, 1], or below what can be reached.
-var ErrBudget = errors.New("budget cannot be reached")
+var ErrBudget = errors.New("budget out of range")
 
 // ErrUncalibrated says that token selectors below capacity 1 have no thresholds.
 var ErrUncalibrated = errors.New("token selectors have no thresholds before training")
