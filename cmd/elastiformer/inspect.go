@@ -12,9 +12,11 @@ type inspectOptions struct {
 	globalOptions
 	file    string
 	tensors bool
+	verify  bool
 }
 
 func (o *inspectOptions) addFlags(fs *pflag.FlagSet) {
+	fs.BoolVar(&o.verify, "verify", false, "check too that the tensors of an elastic checkpoint are those it was made of")
 	fs.BoolVar(&o.tensors, "tensors", false, "list every tensor with its type, dimensions and place")
 }
 
@@ -33,7 +35,8 @@ what it gives at each budget.
 The whole file is checked on the way: lengths, alignment, offsets, and that every tensor
 lies within the file.`,
 		Example: `  elastiformer inspect model.gguf
-  elastiformer inspect --tensors --json model.gguf`,
+  elastiformer inspect --tensors --json model.gguf
+  elastiformer inspect --verify trained.gguf`,
 		Annotations: exitStatus(kindInput),
 		Args:        cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -55,6 +58,11 @@ func runInspect(_ context.Context, opts inspectOptions, std streams) (err error)
 	doc := describeFile(f, opts.tensors)
 	if doc.Elastic, err = describeElastic(f); err != nil {
 		return err
+	}
+	if opts.verify {
+		if err := verifyBase(f, doc.Elastic); err != nil {
+			return err
+		}
 	}
 	if opts.json {
 		return writeJSON(std.out, doc)

@@ -11,7 +11,7 @@ import (
 )
 
 // ErrUnsupported is wrapped by the error for a vocabulary whose tokenizer model
-// is not implemented; the error names the model.
+// is not known here; the error names it.
 var ErrUnsupported = errors.New("unsupported tokenizer model")
 
 // ErrVocabulary is wrapped by the error for a vocabulary that is missing or
@@ -84,7 +84,7 @@ var endKeys = []string{
 	"tokenizer.ggml.fim_sep_token_id",
 }
 
-// New builds the tokenizer of a GGUF file. A model that is not implemented gives
+// New builds the tokenizer of a GGUF file. A model that is not known here gives
 // an error that wraps ErrUnsupported, missing or damaged keys one that wraps
 // ErrVocabulary.
 //
