@@ -33,7 +33,7 @@ func newDemoCommand(g *globals) *cobra.Command {
 		Short: "Convert, train and evaluate a tiny checkpoint that comes with the program",
 		Long: `Shows the whole path on a tiny language model that this project pretrained on text from a
 grammar of its own: convert attaches selectors, train teaches them, eval prints what the one
-file that comes out gives at each budget. Takes about half a minute on two cores.`,
+file that comes out gives at each budget. Takes about 40 seconds on two cores.`,
 		Example: `  elastiformer demo
   elastiformer demo --dir demo`,
 		Annotations: exitStatus(kindInterrupted),
