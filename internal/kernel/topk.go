@@ -13,6 +13,17 @@ func Count(capacity float64, n int) int {
 	return min(max(k, 1), n)
 }
 
+// Argmax is the index of the largest of at least one value, the first of equals.
+func Argmax(x []float32) int {
+	best := 0
+	for i, v := range x {
+		if v > x[best] {
+			best = i
+		}
+	}
+	return best
+}
+
 // TopK writes to dst the indices of the k largest scores, ascending; ties go to the
 // lower index. scores (n), len(dst) = k ≤ n; order is scratch of n indices.
 func TopK(dst []int32, scores []float32, order []int32) {

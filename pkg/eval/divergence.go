@@ -16,7 +16,7 @@ func Divergence(want, got kernel.Mat) (kl []float64, agree int) {
 		for i := lo; i < hi; i++ {
 			p, q := want.Row(i), got.Row(i)
 			kl[i] = rowKL(p, q)
-			same[i] = argmax(p) == argmax(q)
+			same[i] = kernel.Argmax(p) == kernel.Argmax(q)
 		}
 	})
 	for _, ok := range same {
@@ -36,17 +36,6 @@ func rowKL(want, got []float32) float64 {
 		sum += math.Exp(a) * (a - b)
 	}
 	return max(0, sum)
-}
-
-// argmax is the index of the largest value, the first of equals.
-func argmax(x []float32) int {
-	best := 0
-	for i, v := range x {
-		if v > x[best] {
-			best = i
-		}
-	}
-	return best
 }
 
 // summarise gives mean, median and 99th percentile: the middle value (the mean of two)

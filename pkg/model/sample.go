@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/elastiformer/elastiformer/internal/kernel"
 )
 
 // Sampler picks the next token of a text. Its choice is a function of the logits, the
@@ -24,12 +26,7 @@ type candidate struct {
 
 // Next picks a token for the given position from logits (V).
 func (s *Sampler) Next(logits []float32, position int) int32 {
-	best := 0
-	for i, v := range logits {
-		if v > logits[best] {
-			best = i
-		}
-	}
+	best := kernel.Argmax(logits)
 	if s.Temperature <= 0 {
 		return int32(best)
 	}

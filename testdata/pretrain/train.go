@@ -131,7 +131,7 @@ func forward(t *tape.Tape, m *model.Model, windows [][]int32, backward bool) sco
 			row, next := logits.Mat().Row(r), ids[r+1]
 			sum := kernel.LogSumExp(row)
 			s.loss += (sum - float64(row[next])) / float64(n)
-			if largest(row) == next {
+			if int32(kernel.Argmax(row)) == next {
 				s.accuracy += 1 / float64(n)
 			}
 			if !backward {
@@ -145,16 +145,6 @@ func forward(t *tape.Tape, m *model.Model, windows [][]int32, backward bool) sco
 		}
 	}
 	return s
-}
-
-func largest(row []float32) int32 {
-	best := 0
-	for i, v := range row {
-		if v > row[best] {
-			best = i
-		}
-	}
-	return int32(best)
 }
 
 // evaluate scores a text in windows of the given length, cut as pkg/eval cuts them.
