@@ -1,0 +1,169 @@
+package simd
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// onLevels runs f at every level this processor has.
+func onLevels(t *testing.T, f func(t *testing.T, l Level)) {
+	t.Helper()
+	defer Use(Current())
+	for l := Generic; l <= Best(); l++ {
+		Use(l)
+		t.Run(l.String(), func(t *testing.T) { f(t, l) })
+	}
+}
+
+func normals(r *rand.Rand, n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(r.NormFloat64())
+	}
+	return x
+}
+
+// A tile is the chain of fused multiply-adds it is documented to be, to the last bit at
+// the vector levels; plain Go may round a sum twice, which shows in the last bit. What
+// lies beside the tile stays.
+func TestTileLevels(t *testing.T) {
+	onLevels(t, func(t *testing.T, l Level) {
+		r := rand.New(rand.NewPCG(1, 1))
+		for m := 1; m <= TileRows(); m++ {
+			for panels := 0; panels <= 10; panels += PanelStep() {
+				for _, k := range []int{1, 2, 3, 4, 5, 8, 31} {
+					for _, accumulate := range []bool{false, true} {
+						testTile(t, r, m, panels, k, accumulate, l == Generic)
+					}
+				}
+			}
+		}
+	})
+}
+
+func testTile(t *testing.T, r *rand.Rand, m, panels, k int, accumulate, loose bool) {
+	t.Helper()
+	const col = 3
+	stride := k*PanelWidth + 16
+	a, b := normals(r, k*m), normals(r, (panels+1)*stride)
+	width := col + panels*PanelWidth + 2
+	got := normals(r, m*width)
+	before := append([]float32(nil), got...)
+	var rows Rows
+	for i := range m {
+		rows[i] = &got[i*width]
+	}
+	MulPanels(&rows, col, a, b, stride, k, m, panels, accumulate)
+	for i, v := range got {
+		row, j := i/width, i%width-col
+		want := before[i]
+		if j >= 0 && j < panels*PanelWidth {
+			if !accumulate {
+				want = 0
+			}
+			for l := range k {
+				want = fma(a[l*m+row], b[j/PanelWidth*stride+l*PanelWidth+j%PanelWidth], want)
+			}
+		}
+		if v != want && (!loose || math.Abs(float64(v-want)) > 1e-6*(1+math.Abs(float64(want)))) {
+			t.Fatalf("%d rows, %d panels, %d steps: (%d,%d) = %v, want %v", m, panels, k, row, j, v, want)
+		}
+	}
+}
+
+// fma is x·y + z rounded once: a product of floats is exact in float64, and rounding the
+// sum to odd before it is rounded to float32 keeps what decides a tie.
+func fma(x, y, z float32) float32 {
+	p, q := float64(x)*float64(y), float64(z)
+	sum := p + q
+	b := sum - p
+	lost := (p - (sum - b)) + (q - b) // exact (Knuth's two-sum)
+	if lost != 0 && math.Float64bits(sum)&1 == 0 {
+		if (lost > 0) == (sum > 0) {
+			sum = math.Float64frombits(math.Float64bits(sum) + 1)
+		} else {
+			sum = math.Float64frombits(math.Float64bits(sum) - 1)
+		}
+	}
+	return float32(sum)
+}
+
+// Packing copies what it should, reads nothing outside and writes no further than the
+// slack.
+func TestPack(t *testing.T) {
+	onLevels(t, func(t *testing.T, _ Level) {
+		r := rand.New(rand.NewPCG(2, 1))
+		for width := 1; width <= PanelWidth; width++ {
+			for k := range 50 {
+				testPackColumns(t, r, width, k)
+				testPackRows(t, r, width, k)
+			}
+		}
+	})
+}
+
+// target is a destination with a guard behind it.
+func target(n int) (dst, guard []float32) {
+	all := make([]float32, n+PackSlack+16)
+	for i := range all {
+		all[i] = 7
+	}
+	return all[: n+PackSlack : n+PackSlack], all[n+PackSlack:]
+}
+
+func checkGuard(t *testing.T, guard []float32) {
+	t.Helper()
+	for _, v := range guard {
+		if v != 7 {
+			t.Fatal("written behind the slack")
+		}
+	}
+}
+
+func testPackColumns(t *testing.T, r *rand.Rand, width, k int) {
+	t.Helper()
+	const offset = 5
+	src := normals(r, PanelWidth*(offset+k+1))
+	var rows Rows
+	for i := range rows {
+		rows[i] = &src[i*(offset+k+1)]
+	}
+	dst, guard := target(k * width)
+	PackColumns(dst, width, &rows, offset, k)
+	for l := range k {
+		for i := range width {
+			if got, want := dst[l*width+i], src[i*(offset+k+1)+offset+l]; got != want {
+				t.Fatalf("width %d, %d steps: (%d,%d) = %v, want %v", width, k, l, i, got, want)
+			}
+		}
+	}
+	checkGuard(t, guard)
+}
+
+func testPackRows(t *testing.T, r *rand.Rand, width, k int) {
+	t.Helper()
+	stride := width + 3
+	src := normals(r, max(0, k*stride-3)) // ends with the last row
+	dst, guard := target(k * width)
+	PackRows(dst, width, src, stride, k)
+	for l := range k {
+		for i := range width {
+			if got, want := dst[l*width+i], src[l*stride+i]; got != want {
+				t.Fatalf("width %d, %d rows: (%d,%d) = %v, want %v", width, k, l, i, got, want)
+			}
+		}
+	}
+	checkGuard(t, guard)
+}
+
+func TestRequestedLevel(t *testing.T) {
+	for name, want := range map[string]Level{"": Best(), "generic": Generic, "avx2": min(AVX2, Best()), "avx512": Best()} {
+		if got, err := requested(name); got != want || err != nil {
+			t.Errorf("requested(%q) = %v, %v; want %v", name, got, err, want)
+		}
+	}
+	if got, err := requested("sse"); got != Best() || err == nil {
+		t.Errorf("an unknown level gave %v, %v", got, err)
+	}
+}
