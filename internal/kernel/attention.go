@@ -1,10 +1,6 @@
 package kernel
 
-import (
-	"math"
-
-	"gonum.org/v1/gonum/blas"
-)
+import "math"
 
 // queryBlock is how many queries share one pass over the keys; scores are kept for
 // one block at a time, never T×T.
@@ -38,13 +34,13 @@ func (h *Head) Attend(o Mat, lse []float32) {
 				lse[q0+i] = float32(l)
 			}
 		}
-		gemm(blas.NoTrans, blas.NoTrans, p, h.V.RowRange(0, n), o.RowRange(q0, q1), false)
+		SerialNN(o.RowRange(q0, q1), p, DenseWeight(h.V.RowRange(0, n)), false)
 	}
 }
 
 // scores fills p with Scale·Q·Kᵀ for the block of queries from q0 on.
 func (h *Head) scores(p Mat, q0 int) {
-	gemm(blas.NoTrans, blas.Trans, h.Q.RowRange(q0, q0+p.Rows), h.K.RowRange(0, p.Cols), p, false)
+	SerialNT(p, nil, h.Q.RowRange(q0, q0+p.Rows), nil, DenseWeight(h.K.RowRange(0, p.Cols)), false)
 	for i := range p.Rows {
 		row := p.Row(i)[:h.Visible[q0+i]]
 		for j := range row {
@@ -78,9 +74,9 @@ func (h *Head) AttendBackward(dq, dk, dv, o, do Mat, lse []float32) {
 		}
 		doBlock := do.RowRange(q0, q1)
 		keys, values := h.K.RowRange(0, n), h.V.RowRange(0, n)
-		gemm(blas.Trans, blas.NoTrans, p, doBlock, dv.RowRange(0, n), true)
+		SerialAddTN(dv.RowRange(0, n), p, doBlock)
 		ds := NewMat(p.Rows, n, grow(bufS, p.Rows*n))
-		gemm(blas.NoTrans, blas.Trans, doBlock, values, ds, false)
+		SerialNT(ds, nil, doBlock, nil, DenseWeight(values), false)
 		for i := range ds.Rows {
 			d := Dot(do.Row(q0+i), o.Row(q0+i))
 			row, prob := ds.Row(i), p.Row(i)
@@ -88,8 +84,8 @@ func (h *Head) AttendBackward(dq, dk, dv, o, do Mat, lse []float32) {
 				row[j] = prob[j] * (row[j] - d) * h.Scale
 			}
 		}
-		gemm(blas.NoTrans, blas.NoTrans, ds, keys, dq.RowRange(q0, q1), true)
-		gemm(blas.Trans, blas.NoTrans, ds, h.Q.RowRange(q0, q1), dk.RowRange(0, n), true)
+		SerialNN(dq.RowRange(q0, q1), ds, DenseWeight(keys), true)
+		SerialAddTN(dk.RowRange(0, n), ds, h.Q.RowRange(q0, q1))
 	}
 }
 

@@ -1,6 +1,7 @@
 package kernel_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
@@ -28,6 +29,28 @@ func BenchmarkMulNT(b *testing.B) {
 			}
 			reportRate(b, rows*out*in)
 		})
+	}
+}
+
+// Shapes of one product (rows, outputs, inputs).
+func BenchmarkProduct(b *testing.B) {
+	for _, s := range [][3]int{
+		{512, 512, 512}, {1024, 1024, 1024}, {301, 333, 517}, {1, 2048, 2048}, {8, 2048, 2048}, {64, 2048, 2048},
+		{512, 2048, 768}, {512, 768, 2048}, {1, 32000, 768},
+	} {
+		r := newRand(1)
+		dst, a, w := randomMat(r, s[0], s[1], 0), randomMat(r, s[0], s[2], 0), kernel.DenseWeight(randomMat(r, s[1], s[2], 0))
+		packed := w
+		packed.Pack(nil)
+		for name, w := range map[string]kernel.Weight{"mapped": w, "packed": packed} {
+			b.Run(fmt.Sprintf("%dx%dx%d/%s", s[0], s[1], s[2], name), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					kernel.MulNT(dst, a, w, false)
+				}
+				reportRate(b, s[0]*s[1]*s[2])
+			})
+		}
 	}
 }
 

@@ -2,8 +2,7 @@ package kernel
 
 import (
 	"fmt"
-
-	"gonum.org/v1/gonum/blas/blas32"
+	"sync"
 
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 )
@@ -43,17 +42,6 @@ func (m Mat) ColRange(lo, hi int) Mat {
 	return m
 }
 
-// clear sets all values to zero.
-func (m Mat) clear() {
-	for i := range m.Rows {
-		clear(m.Row(i))
-	}
-}
-
-func (m Mat) general() blas32.General {
-	return blas32.General{Rows: m.Rows, Cols: m.Cols, Stride: m.Stride, Data: m.Data}
-}
-
 // Weight is a matrix of shape (Rows, Cols) = (out, in), y = W x, in the block type
 // of its checkpoint. Float32 weights are used where they lie in the file; others
 // are decoded a panel at a time inside the products, so that a weight takes no more
@@ -67,7 +55,9 @@ type Weight struct {
 	raw      []byte
 	codec    gguf.Codec
 	rowBytes int
-	col0     int // first column of the view
+
+	pack       *packedWeight // Float32 storage only, or nil
+	out0, col0 int           // first row of the view in pack, first column in pack or raw
 }
 
 // NewWeight binds the bytes of a tensor of shape (rows, cols), cols fastest.
@@ -111,8 +101,10 @@ func (w Weight) BlockLen() int {
 
 // RowRange views rows [lo, hi): the outputs of a head or an expert.
 func (w Weight) RowRange(lo, hi int) Weight {
+	w.out0 += lo
 	if w.codec == nil {
-		return DenseWeight(w.dense.RowRange(lo, hi))
+		w.dense, w.Rows = w.dense.RowRange(lo, hi), hi-lo
+		return w
 	}
 	w.raw = w.raw[lo*w.rowBytes : hi*w.rowBytes]
 	w.Rows = hi - lo
@@ -122,11 +114,9 @@ func (w Weight) RowRange(lo, hi int) Weight {
 // ColRange views columns [lo, hi), the inputs of a head or an expert. Bounds within a
 // block are allowed; the whole block is then decoded.
 func (w Weight) ColRange(lo, hi int) Weight {
-	if w.codec == nil {
-		return DenseWeight(w.dense.ColRange(lo, hi))
-	}
 	w.col0 += lo
 	w.Cols = hi - lo
+	w.dense = w.dense.ColRange(lo, hi)
 	return w
 }
 
@@ -153,6 +143,9 @@ func (w Weight) panel(buf *[]float32, r0, r1, c0, c1 int) Mat {
 	}
 	return m.ColRange(c0-first*n, c1-first*n)
 }
+
+// buffers holds scratch, one per goroutine in use.
+var buffers = sync.Pool{New: func() any { return new([]float32) }}
 
 // grow returns *buf with length n, reallocating only when it is too small.
 func grow(buf *[]float32, n int) []float32 {

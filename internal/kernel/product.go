@@ -3,96 +3,69 @@ package kernel
 import (
 	"sync"
 
-	"gonum.org/v1/gonum/blas"
-	"gonum.org/v1/gonum/blas/blas32"
+	"github.com/elastiformer/elastiformer/internal/simd"
 )
 
-// Tiles of the products. gonum computes a product of fewer than four 64×64 tiles
-// on the calling goroutine; smaller calls leave the splitting to Parallel, which
-// obeys SetThreads.
+// Blocks of a product. None changes a value: every element is one chain of multiply-adds
+// in the order of the inner dimension, however it is cut.
 const (
-	tileRows = 64
-	tileCols = 192
-	// panelRows is how many rows of a weight one task reads (and decodes).
-	panelRows = 64
-	// taskRows is how many rows of activations share a decoded panel.
-	taskRows = 256
-	// panelCols is how many columns of a weight a task of MulNN reads: a multiple
-	// of every block length (256 at most).
-	panelCols = 256
+	// blockCols outputs over blockInner of the inner dimension are packed at a time: half
+	// the second-level cache.
+	blockCols, blockInner = 256, 512
+
+	panel = simd.PanelWidth
+
+	serialWork     = 1 << 18 // multiply-accumulates that are not worth splitting
+	tasksPerThread = 4
+	minTaskRows    = 96  // the packing of a block serves at least so many rows
+	minTaskCols    = 128 // as many panels as the widest tile takes
 )
 
-// buffers holds scratch of the products, one per goroutine in use.
-var buffers = sync.Pool{New: func() any { return new([]float32) }}
+// form says how the operands of a product lie.
+type form int
+
+const (
+	formNT form = iota // a (m, k), w (n, k)
+	formNN             // a (m, k), w (k, n)
+	formTN             // a (k, m), w (k, n)
+)
+
+// product is dst = op(a)·op(w), or dst += op(a)·op(w): dst (m, n). The lists choose rows of dst
+// and of a, one for each of the m; nil takes all in order.
+type product struct {
+	form          form
+	dst, a        Mat
+	dstRows, rows []int32
+	w             Weight
+	m, n, k       int
+	accumulate    bool
+}
 
 // MulNT computes dst = a·wᵀ, or dst += a·wᵀ when accumulate is set: dst (T, out),
 // a (T, in), w (out, in).
 //
 //	dst[i,j] = Σ_k a[i,k]·w[j,k]
 func MulNT(dst, a Mat, w Weight, accumulate bool) {
-	checkShape(a.Cols == w.Cols && dst.Cols == w.Rows && dst.Rows == a.Rows)
-	rowTasks, colTasks := tasks(a.Rows, taskRows), tasks(w.Rows, panelRows)
-	Parallel(rowTasks*colTasks, func(i int) {
-		r0, c0 := i/colTasks*taskRows, i%colTasks*panelRows
-		r1, c1 := min(a.Rows, r0+taskRows), min(w.Rows, c0+panelRows)
-		mulPanel(dst.RowRange(r0, r1), a.RowRange(r0, r1), w, c0, c1, accumulate)
-	})
+	p := newNT(dst, nil, a, nil, w, accumulate)
+	p.parallel()
 }
 
-// SerialNT is MulNT on the calling goroutine, for use within a parallel section. The
-// values are the same.
-func SerialNT(dst, a Mat, w Weight, accumulate bool) {
-	checkShape(a.Cols == w.Cols && dst.Cols == w.Rows && dst.Rows == a.Rows)
-	for c0 := 0; c0 < w.Rows; c0 += panelRows {
-		mulPanel(dst, a, w, c0, min(w.Rows, c0+panelRows), accumulate)
-	}
+// SerialNT is MulNT on the calling goroutine, for use within a parallel section, over
+// chosen rows: row dstRows[i] of dst from row rows[i] of a. dstRows holds no row twice;
+// either list may be nil for all rows in order. The values are the same.
+func SerialNT(dst Mat, dstRows []int32, a Mat, rows []int32, w Weight, accumulate bool) {
+	p := newNT(dst, dstRows, a, rows, w, accumulate)
+	p.serial(0, p.m, 0, p.n)
 }
 
-// SerialAddNT adds a·wᵀ, on the calling goroutine, to chosen rows of dst: dst (T, out),
-// a (n, in), w (out, in), rows (n) holds no row twice. It is how a unit's part of a
-// projection joins the parts of others.
-//
-//	dst[rows[i],j] += Σ_k a[i,k]·w[j,k]
-func SerialAddNT(dst, a Mat, w Weight, rows []int32) {
-	checkShape(a.Cols == w.Cols && dst.Cols == w.Rows && len(rows) == a.Rows)
-	buf := buffers.Get().(*[]float32)
-	defer buffers.Put(buf)
-	if w.Cols < w.Rows {
-		addColumns(dst, a, w, rows, buf)
-		return
+func newNT(dst Mat, dstRows []int32, a Mat, rows []int32, w Weight, accumulate bool) product {
+	p := product{form: formNT, dst: dst, a: a, dstRows: dstRows, rows: rows, w: w, n: w.Rows, k: w.Cols, accumulate: accumulate}
+	p.m = a.Rows
+	if rows != nil {
+		p.m = len(rows)
 	}
-	product := NewMat(a.Rows, w.Rows, grow(buf, a.Rows*w.Rows))
-	SerialNT(product, a, w, false)
-	for i, r := range rows {
-		Add(dst.Row(int(r)), product.Row(i))
-	}
-}
-
-// addColumns is SerialAddNT column after column of w: dot products over so few columns
-// take longer to set up than to compute.
-func addColumns(dst, a Mat, w Weight, rows []int32, buf *[]float32) {
-	t := NewMat(w.Cols, w.Rows, grow(buf, w.Cols*w.Rows)) // wᵀ
-	decoded := buffers.Get().(*[]float32)
-	p := w.panel(decoded, 0, w.Rows, 0, w.Cols)
-	for j := range p.Rows {
-		for k, v := range p.Row(j) {
-			t.Data[k*t.Stride+j] = v
-		}
-	}
-	buffers.Put(decoded)
-	for i, r := range rows {
-		for k, f := range a.Row(i) {
-			AddScaled(dst.Row(int(r)), t.Row(k), f)
-		}
-	}
-}
-
-// mulPanel computes columns [c0, c1) of a·wᵀ.
-func mulPanel(dst, a Mat, w Weight, c0, c1 int, accumulate bool) {
-	buf := buffers.Get().(*[]float32)
-	p := w.panel(buf, c0, c1, 0, w.Cols)
-	gemm(blas.NoTrans, blas.Trans, a, p, dst.ColRange(c0, c1), accumulate)
-	buffers.Put(buf)
+	checkShape(a.Cols == w.Cols && dst.Cols == w.Rows && (dstRows != nil || dst.Rows == p.m) && (dstRows == nil || len(dstRows) == p.m))
+	return p
 }
 
 // MulNN computes dst = a·w, or dst += a·w: dst (T, in), a (T, out), w (out, in).
@@ -100,20 +73,19 @@ func mulPanel(dst, a Mat, w Weight, c0, c1 int, accumulate bool) {
 //
 //	dst[i,k] = Σ_j a[i,j]·w[j,k]
 func MulNN(dst, a Mat, w Weight, accumulate bool) {
+	p := newNN(dst, a, w, accumulate)
+	p.parallel()
+}
+
+// SerialNN is MulNN on the calling goroutine.
+func SerialNN(dst, a Mat, w Weight, accumulate bool) {
+	p := newNN(dst, a, w, accumulate)
+	p.serial(0, p.m, 0, p.n)
+}
+
+func newNN(dst, a Mat, w Weight, accumulate bool) product {
 	checkShape(a.Cols == w.Rows && dst.Cols == w.Cols && dst.Rows == a.Rows)
-	rowTasks, colTasks := tasks(a.Rows, taskRows), tasks(w.Cols, panelCols)
-	Parallel(rowTasks*colTasks, func(i int) {
-		r0, c0 := i/colTasks*taskRows, i%colTasks*panelCols
-		r1, c1 := min(a.Rows, r0+taskRows), min(w.Cols, c0+panelCols)
-		out := dst.RowRange(r0, r1).ColRange(c0, c1)
-		buf := buffers.Get().(*[]float32)
-		for k := 0; k == 0 || k < w.Rows; k += panelRows { // once at least: an empty sum is zero
-			kEnd := min(w.Rows, k+panelRows)
-			p := w.panel(buf, k, kEnd, c0, c1)
-			gemm(blas.NoTrans, blas.NoTrans, a.RowRange(r0, r1).ColRange(k, kEnd), p, out, accumulate || k > 0)
-		}
-		buffers.Put(buf)
-	})
+	return product{form: formNN, dst: dst, a: a, w: w, m: a.Rows, n: w.Cols, k: w.Rows, accumulate: accumulate}
 }
 
 // AddTN adds aᵀ·b to dst: dst (m, n), a (T, m), b (T, n). It is the gradient of a
@@ -121,62 +93,190 @@ func MulNN(dst, a Mat, w Weight, accumulate bool) {
 //
 //	dst[i,j] += Σ_t a[t,i]·b[t,j]
 func AddTN(dst, a, b Mat) {
+	p := newTN(dst, a, b)
+	p.parallel()
+}
+
+// SerialAddTN is AddTN on the calling goroutine.
+func SerialAddTN(dst, a, b Mat) {
+	p := newTN(dst, a, b)
+	p.serial(0, p.m, 0, p.n)
+}
+
+func newTN(dst, a, b Mat) product {
 	checkShape(a.Rows == b.Rows && dst.Rows == a.Cols && dst.Cols == b.Cols)
-	if a.Rows == 0 {
+	return product{form: formTN, dst: dst, a: a, w: DenseWeight(b), m: a.Cols, n: b.Cols, k: a.Rows, accumulate: true}
+}
+
+// parallel computes the whole product in tasks that any goroutine may take.
+func (p *product) parallel() {
+	if Threads() == 1 || p.m*p.n*p.k <= serialWork {
+		p.serial(0, p.m, 0, p.n)
 		return
 	}
-	rowTasks, colTasks := tasks(dst.Rows, tileRows), tasks(dst.Cols, tileCols)
+	want := tasksPerThread * Threads()
+	cols := min(blockCols, max(minTaskCols, roundUp(p.n/want, panel)))
+	colTasks := tasks(p.n, cols)
+	rows := roundUp(max(minTaskRows, p.m/tasks(want, colTasks)), simd.TileRows())
+	rowTasks := tasks(p.m, rows)
 	Parallel(rowTasks*colTasks, func(i int) {
-		r0, c0 := i/colTasks*tileRows, i%colTasks*tileCols
-		r1, c1 := min(dst.Rows, r0+tileRows), min(dst.Cols, c0+tileCols)
-		gemm(blas.Trans, blas.NoTrans, a.ColRange(r0, r1), b.ColRange(c0, c1), dst.RowRange(r0, r1).ColRange(c0, c1), true)
+		r, c := i/colTasks*rows, i%colTasks*cols
+		p.serial(r, min(p.m, r+rows), c, min(p.n, c+cols))
 	})
 }
 
-// gemm computes c = op(a)·op(b), adding to c when accumulate is set, on the calling
-// goroutine.
-func gemm(ta, tb blas.Transpose, a, b, c Mat, accumulate bool) {
-	inner := a.Cols
-	if ta == blas.Trans {
-		inner = a.Rows
+// packing is memory for packed operands, one per goroutine in use.
+type packing struct {
+	a, b    []float32 // (blockInner, tile rows), panels of (blockInner, 16)
+	edge    [simd.MaxTileRows * 2 * panel]float32
+	decoded []float32
+}
+
+var packings = sync.Pool{New: func() any {
+	return &packing{
+		a: make([]float32, simd.MaxTileRows*blockInner+simd.PackSlack),
+		b: make([]float32, blockCols*blockInner+simd.PackSlack),
 	}
-	if inner == 0 || c.Rows == 0 || c.Cols == 0 {
-		if !accumulate {
-			c.clear()
+}}
+
+// serial computes rows [r0, r1) and columns [c0, c1) on the calling goroutine.
+func (p *product) serial(r0, r1, c0, c1 int) {
+	if r0 == r1 || c0 == c1 {
+		return
+	}
+	if p.k == 0 {
+		for i := r0; !p.accumulate && i < r1; i++ {
+			clear(p.dstRow(i)[c0:c1])
 		}
 		return
 	}
-	if tb == blas.Trans {
-		buf := buffers.Get().(*[]float32)
-		defer buffers.Put(buf)
-		b = b.aligned(buf)
+	inner := blockInner
+	if r1-r0 == 1 && p.w.packed() {
+		inner = p.k // nothing is copied
 	}
-	var beta float32
-	if accumulate {
-		beta = 1
-	}
-	for r := 0; r < c.Rows; r += tileRows {
-		rEnd := min(c.Rows, r+tileRows)
-		var opA Mat
-		if ta == blas.NoTrans {
-			opA = a.RowRange(r, rEnd)
-		} else {
-			opA = a.ColRange(r, rEnd)
+	scratch := packings.Get().(*packing)
+	for c := c0; c < c1; c += blockCols {
+		for k := 0; k < p.k; k += inner {
+			p.block(scratch, r0, r1, c, min(c1, c+blockCols), k, min(p.k, k+inner))
 		}
-		for j := 0; j < c.Cols; j += tileCols {
-			jEnd := min(c.Cols, j+tileCols)
-			var opB Mat
-			if tb == blas.NoTrans {
-				opB = b.ColRange(j, jEnd)
-			} else {
-				opB = b.RowRange(j, jEnd)
+	}
+	packings.Put(scratch)
+}
+
+// block adds the part [k0, k1) of the inner dimension to a block of the destination.
+func (p *product) block(s *packing, r0, r1, c0, c1, k0, k1 int) {
+	step := simd.PanelStep()
+	panels := roundUp(tasks(c1-c0, panel), step)
+	k := k1 - k0
+	b, stride := p.operandB(s, c0, c1, k0, k1, panels)
+	whole := (c1 - c0) / panel / step * step // panels that lie within the destination
+	for r, height := r0, simd.TileRows(); r < r1; r += height {
+		m := min(height, r1-r)
+		var c simd.Rows
+		for i := range m {
+			c[i] = &p.dstRow(r + i)[0]
+		}
+		a := p.packA(s, r, m, k0, k1)
+		accumulate := p.accumulate || k0 > 0
+		simd.MulPanels(&c, c0, a, b, stride, k, m, whole, accumulate)
+		if whole < panels {
+			p.edge(s, a, r, m, c0+whole*panel, c1, b[whole*stride:], stride, k, accumulate)
+		}
+	}
+}
+
+// edge computes the last columns of a tile beside the destination, of which fewer lie
+// within it.
+func (p *product) edge(s *packing, a []float32, r, m, c0, c1 int, b []float32, stride, k int, accumulate bool) {
+	step := simd.PanelStep()
+	width := step * panel
+	var c simd.Rows
+	for i := range m {
+		row := s.edge[i*width : (i+1)*width]
+		c[i] = &row[0]
+		if accumulate {
+			copy(row, p.dstRow(r + i)[c0:c1])
+		}
+	}
+	simd.MulPanels(&c, 0, a, b, stride, k, m, step, accumulate)
+	for i := range m {
+		copy(p.dstRow(r + i)[c0:c1], s.edge[i*width:])
+	}
+}
+
+// dstRow is row i of the m.
+func (p *product) dstRow(i int) []float32 {
+	if p.dstRows != nil {
+		i = int(p.dstRows[i])
+	}
+	return p.dst.Row(i)
+}
+
+// aRow is row i of the m.
+func (p *product) aRow(i int) []float32 {
+	if p.rows != nil {
+		i = int(p.rows[i])
+	}
+	return p.a.Row(i)
+}
+
+// packA packs rows [r, r+m) of op(a) over [k0, k1): (k1−k0, m).
+func (p *product) packA(s *packing, r, m, k0, k1 int) []float32 {
+	if p.form == formTN {
+		simd.PackRows(s.a, m, p.a.Data[k0*p.a.Stride+r:], p.a.Stride, k1-k0)
+		return s.a
+	}
+	if m == 1 {
+		return p.aRow(r)[k0:k1]
+	}
+	var rows simd.Rows
+	for i := range rows {
+		rows[i] = &p.aRow(r + min(i, m-1))[0]
+	}
+	simd.PackColumns(s.a, m, &rows, k0, k1-k0)
+	return s.a
+}
+
+// operandB returns columns [c0, c1) of op(w) over [k0, k1) as panels, stride floats apart.
+func (p *product) operandB(s *packing, c0, c1, k0, k1, panels int) (b []float32, stride int) {
+	if p.form == formNT && p.w.packed() {
+		return p.w.panels(c0, k0)
+	}
+	p.packB(s, c0, c1, k0, k1, panels)
+	return s.b, (k1 - k0) * panel
+}
+
+// packB packs columns [c0, c1) of op(w) over [k0, k1) into panels, with zeros behind the
+// last column.
+func (p *product) packB(s *packing, c0, c1, k0, k1, panels int) {
+	k := k1 - k0
+	size := k * panel
+	var values Mat
+	if p.form != formNT {
+		values = p.w.panel(&s.decoded, k0, k1, c0, c1)
+	}
+	for i := range panels {
+		dst := s.b[i*size : (i+1)*size+simd.PackSlack]
+		c := c0 + i*panel
+		switch width := min(panel, c1-c); {
+		case width <= 0:
+			clear(dst[:size])
+		case p.form == formNT:
+			packOutputs(dst, p.w.panel(&s.decoded, c, c+width, k0, k1), 0, width, 0, k)
+		case width == panel:
+			simd.PackRows(dst, panel, values.Data[i*panel:], values.Stride, k)
+		default:
+			clear(dst[:size])
+			for l := range k {
+				copy(dst[l*panel:], values.Row(l)[i*panel:])
 			}
-			blas32.Gemm(ta, tb, 1, opA.general(), opB.general(), beta, c.RowRange(r, rEnd).ColRange(j, jEnd).general())
 		}
 	}
 }
 
 func tasks(n, size int) int { return (n + size - 1) / size }
+
+func roundUp(n, size int) int { return tasks(n, size) * size }
 
 func checkShape(ok bool) {
 	if !ok {

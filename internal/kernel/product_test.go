@@ -9,11 +9,11 @@ import (
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 )
 
-// shapes are (T, out, in): empty, single, odd and larger than every tile (64 and 192
-// columns, 64 rows; panels of 64 rows and 256 columns; tasks of 256 rows).
+// shapes are (T, out, in): empty, single, odd and larger than every block (24 rows, then
+// 256 outputs and 512 inputs instead of 128 and 64; panels of 16 and tiles of 12 rows).
 var shapes = [][3]int{
 	{0, 5, 7}, {4, 0, 6}, {3, 4, 0}, {0, 0, 0}, {1, 1, 1}, {1, 65, 33}, {3, 5, 2}, {7, 3, 5}, {63, 64, 65},
-	{65, 193, 31}, {257, 70, 129}, {5, 200, 300}, {300, 66, 257}, {64, 256, 64}, {2, 130, 513},
+	{65, 193, 31}, {257, 70, 129}, {5, 200, 300}, {300, 66, 257}, {64, 256, 64}, {2, 130, 513}, {26, 271, 530},
 }
 
 // forProducts calls f for every shape, storage type and stride; the input width is
@@ -64,44 +64,42 @@ func TestMulNT(t *testing.T) {
 				return sum(start, in, func(k int) float64 { return at(a, i, k) * at(values, j, k) })
 			})
 			serial := clone(before)
-			kernel.SerialNT(serial, a, w, accumulate)
+			kernel.SerialNT(serial, nil, a, nil, w, accumulate)
 			same(t, name+" serial", serial, dst)
 		}
 	})
 }
 
-// Rows are added where they belong, other rows stay, and a row gets the same bits alone
-// and among others.
-func TestSerialAddNT(t *testing.T) {
+// Chosen rows of the operand are multiplied and added to chosen rows of the result;
+// other rows stay, and a row gets the same bits alone and among others.
+func TestSerialNTOfLists(t *testing.T) {
 	r := newRand(8)
 	forProducts(t, func(name string, rows, out, in, gap int, kind gguf.Type) {
-		a, before := randomMat(r, rows, in, gap), randomMat(r, rows+2, out, gap)
+		a, before := randomMat(r, 2*rows+1, in, gap), randomMat(r, rows+2, out, gap)
 		w, values := randomWeight(t, r, out, in, kind)
-		chosen := make([]int32, rows) // each row i goes to row i+1 but the last, which goes to the one behind
-		from := map[int]int{}
-		for i := range chosen {
-			chosen[i] = int32(i + 1)
+		from, to := make([]int32, rows), make([]int32, rows)
+		source := map[int]int{}
+		for i := range from { // backwards, row i from 2i+1, to row i+1 but the last, which goes to the one behind
+			at := rows - 1 - i
+			from[at], to[at] = int32(2*i+1), int32(i+1)
 			if i == rows-1 {
-				chosen[i]++
+				to[at]++
 			}
-			from[int(chosen[i])] = i
+			source[int(to[at])] = 2*i + 1
 		}
 		dst := clone(before)
-		kernel.SerialAddNT(dst, a, w, chosen)
+		kernel.SerialNT(dst, to, a, from, w, true)
 		near(t, name, dst, ulp, func(i, j int) (float64, float64) {
-			row, ok := from[i]
+			row, ok := source[i]
 			if !ok {
 				return at(before, i, j), 0
 			}
 			return sum(at(before, i, j), in, func(k int) float64 { return at(a, row, k) * at(values, j, k) })
 		})
-		for i, row := range chosen {
+		for i, row := range to[:min(3, rows)] {
 			one := clone(before)
-			kernel.SerialAddNT(one, a.RowRange(i, i+1), w, chosen[i:i+1])
+			kernel.SerialNT(one, to[i:i+1], a.RowRange(int(from[i]), int(from[i])+1), nil, w, true)
 			same(t, name+" alone", one.RowRange(int(row), int(row)+1), dst.RowRange(int(row), int(row)+1))
-			if i == 3 {
-				break
-			}
 		}
 	})
 }
@@ -114,6 +112,9 @@ func TestMulNN(t *testing.T) {
 		for _, accumulate := range []bool{false, true} {
 			dst := clone(before)
 			kernel.MulNN(dst, a, w, accumulate)
+			serial := clone(before)
+			kernel.SerialNN(serial, a, w, accumulate)
+			same(t, name+" serial", serial, dst)
 			near(t, name, dst, ulp, func(i, k int) (float64, float64) {
 				var start float64
 				if accumulate {
@@ -132,6 +133,9 @@ func TestAddTN(t *testing.T) {
 			a, b, before := randomMat(r, s[2], s[0], gap), randomMat(r, s[2], s[1], gap), randomMat(r, s[0], s[1], gap)
 			dst := clone(before)
 			kernel.AddTN(dst, a, b)
+			serial := clone(before)
+			kernel.SerialAddTN(serial, a, b)
+			same(t, fmt.Sprint(s, " serial"), serial, dst)
 			near(t, fmt.Sprint(s), dst, ulp, func(i, j int) (float64, float64) {
 				return sum(at(before, i, j), s[2], func(k int) float64 { return at(a, k, i) * at(b, k, j) })
 			})
@@ -205,6 +209,36 @@ func TestProductsDependOnShapesAlone(t *testing.T) {
 	}
 }
 
+// A packed weight, and every view of it, gives the bits it gives unpacked.
+func TestPackedWeights(t *testing.T) {
+	r := newRand(9)
+	for _, s := range shapes {
+		rows, out, in := s[0], s[1], s[2]
+		a := randomMat(r, rows, in, 2)
+		plain := kernel.DenseWeight(randomMat(r, out, in, 3))
+		packed := plain
+		released := 0
+		packed.Pack(func() { released++ })
+		views := [][4]int{{0, out, 0, in}}
+		for range 8 {
+			lo, k := r.IntN(out+1), r.IntN(in+1)
+			views = append(views, [4]int{lo, lo + r.IntN(out+1-lo), k, k + r.IntN(in+1-k)}, [4]int{lo / 16 * 16, out, 0, in})
+		}
+		withThreads(t, func(threads int) {
+			for _, v := range views {
+				x := a.ColRange(v[2], v[3])
+				got, want := randomMat(r, rows, v[1]-v[0], 1), randomMat(r, rows, v[1]-v[0], 1)
+				kernel.MulNT(got, x, packed.RowRange(v[0], v[1]).ColRange(v[2], v[3]), false)
+				kernel.MulNT(want, x, plain.RowRange(v[0], v[1]).ColRange(v[2], v[3]), false)
+				same(t, fmt.Sprintf("%v, outputs and inputs %v, %d threads", s, v, threads), got, want)
+			}
+		})
+		if rows*out*in > 0 && released != 1 {
+			t.Errorf("%v: the source was released %d times", s, released)
+		}
+	}
+}
+
 // moved copies a matrix to memory that starts offset floats behind an aligned address.
 func moved(m kernel.Mat, offset int) kernel.Mat {
 	data := make([]float32, offset+len(m.Data), 64+len(m.Data))
@@ -268,7 +302,7 @@ func TestShapesThatDoNotFitPanic(t *testing.T) {
 	w := kernel.DenseWeight(randomMat(r, 4, 3, 0))
 	for name, f := range map[string]func(){
 		"MulNT":    func() { kernel.MulNT(randomMat(r, 2, 4, 0), randomMat(r, 2, 2, 0), w, false) },
-		"SerialNT": func() { kernel.SerialNT(randomMat(r, 3, 4, 0), randomMat(r, 2, 3, 0), w, false) },
+		"SerialNT": func() { kernel.SerialNT(randomMat(r, 3, 4, 0), nil, randomMat(r, 2, 3, 0), nil, w, false) },
 		"MulNN":    func() { kernel.MulNN(randomMat(r, 2, 4, 0), randomMat(r, 2, 4, 0), w, false) },
 		"AddTN":    func() { kernel.AddTN(randomMat(r, 4, 3, 0), randomMat(r, 5, 4, 0), randomMat(r, 6, 3, 0)) },
 	} {

@@ -172,7 +172,7 @@ func sumUnits(y, h kernel.Mat, w kernel.Weight, rows []int32, start []int) {
 		}
 		for i := range units {
 			if lo, hi := within(rows, start[i], start[i+1], first, last); lo < hi {
-				kernel.SerialAddNT(sum, h.RowRange(lo, hi), part.ColRange(i*width, (i+1)*width), rows[lo:hi])
+				kernel.SerialNT(sum, rows[lo:hi], h.RowRange(lo, hi), nil, part.ColRange(i*width, (i+1)*width), true)
 			}
 		}
 	})
@@ -181,7 +181,7 @@ func sumUnits(y, h kernel.Mat, w kernel.Weight, rows []int32, start []int) {
 // unitRows computes outputs [lo, hi) of a projection for gathered rows: in (n, D),
 // ax (T, r) the scaled A·x of all rows or nil, dst (n, hi−lo).
 func unitRows(dst, in kernel.Mat, p Projection, ax *Var, rows []int32, lo, hi int) {
-	kernel.SerialNT(dst, in, p.W.RowRange(lo, hi), false)
+	kernel.SerialNT(dst, nil, in, nil, p.W.RowRange(lo, hi), false)
 	for i, r := range rows {
 		if p.Bias != nil {
 			kernel.Add(dst.Row(i), p.Bias.Data[lo:hi])
