@@ -49,7 +49,7 @@ func BenchmarkStrings(b *testing.B) {
 
 func BenchmarkDecode(b *testing.B) {
 	const elems = 1 << 16
-	for _, typ := range []Type{TypeF32, TypeF16, TypeBF16, TypeQ8_0} {
+	for _, typ := range []Type{TypeF32, TypeF16, TypeBF16, TypeQ4_0, TypeQ8_0} {
 		b.Run(typ.String(), func(b *testing.B) {
 			codec := mustCodec(b, typ)
 			src := make([]byte, elems/codec.BlockLen()*codec.BlockBytes())

@@ -21,6 +21,7 @@ var codecs = map[Type]Codec{
 	TypeF32:  codecF32{},
 	TypeF16:  codecF16{},
 	TypeBF16: codecBF16{},
+	TypeQ4_0: codecQ4_0{},
 	TypeQ8_0: codecQ8_0{},
 }
 

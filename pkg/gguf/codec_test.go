@@ -156,6 +156,91 @@ func TestQ8EncodeByHand(t *testing.T) {
 	}
 }
 
+// A block by hand: the scale 0x3400 is 2^-2; byte 0 is element 0 (lower half) and element 16 (upper half).
+func TestQ4DecodeByHand(t *testing.T) {
+	block := make([]byte, q4Bytes)
+	for i := range block {
+		block[i] = 0x88 // eight above the least level: zero
+	}
+	block[0], block[1] = 0x00, 0x34
+	block[2], block[3], block[17] = 0x0f, 0x98, 0x17
+	var got [q4Len]float32
+	mustCodec(t, TypeQ4_0).Decode(got[:], block)
+	want := [q4Len]float32{0: 1.75, 16: -2, 17: 0.25, 15: -0.25, 31: -1.75}
+	if got != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// Blocks by hand: the value of largest magnitude becomes level 0, halves go up, and nothing lies above level 15.
+func TestQ4EncodeByHand(t *testing.T) {
+	tests := []struct {
+		name  string
+		src   [q4Len]float32
+		scale uint16      // half precision
+		want  [q4Len]byte // levels; 8 wherever the source is 0
+	}{
+		{name: "zero", scale: 0x8000}, // 0 / -8 is -0
+		{
+			name: "largest is negative", src: [q4Len]float32{-8, 7, 7.5, 8, 1, 0.5, -0.5, -0.51, -7.5, -7.51},
+			scale: 0x3c00, want: [q4Len]byte{0, 15, 15, 15, 9, 9, 8, 7, 1, 0},
+		},
+		{
+			name: "largest is positive: the scale is negative", src: [q4Len]float32{3: 16, 4: -16, 31: -14},
+			scale: 0xc000, want: [q4Len]byte{4: 15, 31: 15},
+		},
+		{
+			// 1.001/-8 = -0.125125 is no half-precision number, the nearest is 0xb001, -0.125122. Elements are divided by the
+			// exact scale: 0.31281 / 0.125125 + 8.5 = 10.99998 → 10, where the rounded one would give 11.00004 → 11.
+			name: "scale rounded afterwards", src: [q4Len]float32{1.001, -0.31281}, scale: 0xb001,
+			want: [q4Len]byte{0, 10},
+		},
+		{name: "too small for a scale", src: [q4Len]float32{1e-40, -1e-40}, scale: 0x8000, want: [q4Len]byte{8, 8}},
+	}
+	for _, test := range tests {
+		got := make([]byte, q4Bytes)
+		mustCodec(t, TypeQ4_0).Encode(got, test.src[:])
+		want := binary.LittleEndian.AppendUint16(nil, test.scale)
+		level := func(i int) byte {
+			if test.src[i] == 0 {
+				return 8
+			}
+			return test.want[i]
+		}
+		for i := range q4Len / 2 {
+			want = append(want, level(i)|level(i+q4Len/2)<<4)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s: got % x, want % x", test.name, got, want)
+		}
+	}
+}
+
+// Decoding what was encoded is within half a step (a whole one where 8 steps above zero are cut to 7), plus what
+// rounding the scale to half precision costs.
+func TestQ4Error(t *testing.T) {
+	codec := mustCodec(t, TypeQ4_0)
+	rapid.Check(t, func(t *rapid.T) {
+		blocks := rapid.IntRange(0, 3).Draw(t, "blocks")
+		src := rapid.SliceOfN(rapid.Float32Range(-1000, 1000), blocks*q4Len, blocks*q4Len).Draw(t, "src") // [blocks, 32]
+		data := make([]byte, blocks*q4Bytes)
+		codec.Encode(data, src)
+		got := make([]float32, len(src)) // [blocks, 32]
+		codec.Decode(got, data)
+		for i, x := range src {
+			var largest float64
+			for _, y := range src[i/q4Len*q4Len:][:q4Len] {
+				largest = max(largest, math.Abs(float64(y)))
+			}
+			step := largest / 8 * 1.0001
+			bound := step/2 + max(0, math.Abs(float64(x))-7.5*step) + largest/2048 + 8*math.Ldexp(1, -25)
+			if d := math.Abs(float64(got[i]) - float64(x)); d > bound {
+				t.Fatalf("element %d: got %v, want %v ± %v", i, got[i], x, bound)
+			}
+		}
+	})
+}
+
 // Decoding what was encoded is within half a step, plus what rounding the scale to half precision costs.
 func TestQ8Error(t *testing.T) {
 	codec := mustCodec(t, TypeQ8_0)

@@ -32,9 +32,9 @@
 //
 // # Elements
 //
-// Elements are stored in blocks: one number for F32, F16 and BF16; 32 numbers sharing a scale for Q8_0. A [Codec]
-// translates between blocks and float32. The codecs here are plain and exact: they are what faster code elsewhere is
-// tested against. A tensor of a type that has no codec can still be listed and copied.
+// Elements are stored in blocks: one number for F32, F16 and BF16; 32 numbers sharing a scale for Q8_0 and
+// Q4_0. A [Codec] translates between blocks and float32. The codecs here are plain and exact: they are what faster code
+// elsewhere is tested against. A tensor of a type that has no codec can still be listed and copied.
 //
 // # Writing
 //

@@ -27,12 +27,13 @@ type rawKey struct {
 	value []byte
 }
 
-// tensorOut is a tensor to be written; its data is either data or that of from in file.
+// tensorOut is a tensor to be written; its data is data, or that of from in file, or what produce writes.
 type tensorOut struct {
 	Tensor
-	data []byte
-	file *File
-	from *Tensor
+	data    []byte
+	file    *File
+	from    *Tensor
+	produce func(io.Writer) error
 }
 
 // NewWriter returns a Writer with no keys and no tensors.
@@ -76,17 +77,39 @@ func (w *Writer) CopyKeys(f *File, keep func(key string) bool) {
 
 // AddTensor adds a tensor with the given data: blocks of type t, dims[0] varying fastest. The error wraps [ErrInvalid].
 func (w *Writer) AddTensor(name string, t Type, dims []uint64, data []byte) error {
+	out, err := newTensorOut(name, t, dims)
+	if err != nil {
+		return err
+	}
+	if uint64(len(data)) != out.Bytes {
+		return fmt.Errorf("gguf: tensor %q: %w: %d bytes of data, %v of %v needs %d", name, ErrInvalid, len(data), dims, t, out.Bytes)
+	}
+	out.data = data
+	return w.add(out)
+}
+
+// AddTensorFunc adds a tensor whose data produce writes each time the file is written, so that it need not be in memory
+// before. The error wraps [ErrInvalid]; so does that of the writing if produce writes another number of bytes than the
+// tensor has.
+func (w *Writer) AddTensorFunc(name string, t Type, dims []uint64, produce func(io.Writer) error) error {
+	out, err := newTensorOut(name, t, dims)
+	if err != nil {
+		return err
+	}
+	out.produce = produce
+	return w.add(out)
+}
+
+// newTensorOut checks what a tensor is called and its dimensions.
+func newTensorOut(name string, t Type, dims []uint64) (tensorOut, error) {
 	if name == "" || len(name) > maxNameBytes {
-		return fmt.Errorf("gguf: tensor %q: %w: name of %d bytes, must be 1 to %d", abbreviate(name), ErrInvalid, len(name), maxNameBytes)
+		return tensorOut{}, fmt.Errorf("gguf: tensor %q: %w: name of %d bytes, must be 1 to %d", abbreviate(name), ErrInvalid, len(name), maxNameBytes)
 	}
 	size, problem := tensorBytes(t, dims)
 	if problem != nil {
-		return fmt.Errorf("gguf: tensor %q: %w: %s: %s", name, ErrInvalid, problem.kind, problem.detail)
+		return tensorOut{}, fmt.Errorf("gguf: tensor %q: %w: %s: %s", name, ErrInvalid, problem.kind, problem.detail)
 	}
-	if uint64(len(data)) != size {
-		return fmt.Errorf("gguf: tensor %q: %w: %d bytes of data, %v of %v needs %d", name, ErrInvalid, len(data), dims, t, size)
-	}
-	return w.add(tensorOut{Tensor: Tensor{Name: name, Type: t, Dims: slices.Clone(dims), Bytes: size}, data: data})
+	return tensorOut{Tensor: Tensor{Name: name, Type: t, Dims: slices.Clone(dims), Bytes: size}}, nil
 }
 
 // CopyTensors takes over all tensors of f, byte for byte and in their order. Their data is streamed when the file is
@@ -221,6 +244,16 @@ func writtenAlignment(keys []rawKey) (uint64, error) {
 func (t *tensorOut) write(out io.Writer) error {
 	if t.file != nil {
 		return t.file.copyData(out, t.from)
+	}
+	if t.produce != nil {
+		counter := &countingWriter{out: out}
+		if err := t.produce(counter); err != nil {
+			return fmt.Errorf("gguf: tensor %q: %w", t.Name, err)
+		}
+		if uint64(counter.n) != t.Bytes {
+			return fmt.Errorf("gguf: tensor %q: %w: %d bytes were produced, %v of %v needs %d", t.Name, ErrInvalid, counter.n, t.Dims, t.Type, t.Bytes)
+		}
+		return nil
 	}
 	if _, err := out.Write(t.data); err != nil {
 		return fmt.Errorf("gguf: tensor %q: %w", t.Name, err)

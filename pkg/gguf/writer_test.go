@@ -43,6 +43,54 @@ func TestWriteToLayout(t *testing.T) {
 	}
 }
 
+// Data that is produced while the file is written is what it would be from memory, every time; a producer that fails or
+// gives another number of bytes fails the writing.
+func TestAddTensorFunc(t *testing.T) {
+	want, w := NewWriter(), NewWriter()
+	data := []byte{1, 2, 3, 4, 5, 6}
+	for _, err := range []error{
+		want.AddTensor("t", TypeF16, []uint64{3}, data),
+		w.AddTensorFunc("t", TypeF16, []uint64{3}, func(out io.Writer) error {
+			for _, b := range data {
+				if _, err := out.Write([]byte{b}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if got, want := mustWrite(t, w), mustWrite(t, want); !bytes.Equal(got, want) {
+			t.Errorf("got\n% x\nwant\n% x", got, want)
+		}
+	}
+	failure := errors.New("no more")
+	for _, tt := range []struct {
+		name    string
+		produce func(io.Writer) error
+		want    error
+	}{
+		{"too little", func(out io.Writer) error { _, err := out.Write(data[:5]); return err }, ErrInvalid},
+		{"too much", func(out io.Writer) error { _, err := out.Write(make([]byte, 7)); return err }, ErrInvalid},
+		{"failure", func(io.Writer) error { return failure }, failure},
+	} {
+		w := NewWriter()
+		if err := w.AddTensorFunc("t", TypeF16, []uint64{3}, tt.produce); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.WriteTo(io.Discard); !errors.Is(err, tt.want) {
+			t.Errorf("%s: got %v, want %v", tt.name, err, tt.want)
+		}
+	}
+	if err := w.AddTensorFunc("t", TypeF16, []uint64{3}, nil); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a name twice: got %v, want %v", err, ErrInvalid)
+	}
+}
+
 // Version 2 is read and written again as version 3; keys of every type are copied as they are.
 func TestCopy(t *testing.T) {
 	body := raw(nil).
