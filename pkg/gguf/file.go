@@ -137,6 +137,11 @@ func (f *File) Data(t *Tensor) ([]byte, error) {
 	return b, nil
 }
 
+// Release says that the data of a tensor is not needed for a while, so that it need not stay in memory: what Data
+// returned stays valid, and is read from the file again when it is used again. Where the file is not mapped nothing
+// happens.
+func (f *File) Release(t *Tensor) { f.data.release(f.dataOffset+t.Offset, t.Bytes) }
+
 // copyData streams the data of t to w.
 func (f *File) copyData(w io.Writer, t *Tensor) error {
 	if err := f.data.copyTo(w, f.dataOffset+t.Offset, t.Bytes); err != nil {

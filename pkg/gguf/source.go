@@ -15,6 +15,8 @@ type source interface {
 	view(off, n uint64) ([]byte, error)
 	// copyTo writes n bytes at off to w without keeping them.
 	copyTo(w io.Writer, off, n uint64) error
+	// release lets go of memory that view would fill again.
+	release(off, n uint64)
 	close() error
 }
 
@@ -59,6 +61,9 @@ func (s *readSource) view(off, n uint64) ([]byte, error) {
 	s.kept[off] = b
 	return b, nil
 }
+
+// release keeps what was read: views of it are in use.
+func (s *readSource) release(uint64, uint64) {}
 
 func (s *readSource) copyTo(w io.Writer, off, n uint64) error {
 	copied, err := io.Copy(w, io.NewSectionReader(s.file, int64(off), int64(n)))

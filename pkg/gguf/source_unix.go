@@ -52,6 +52,17 @@ func (s *mapSource) copyTo(w io.Writer, off, n uint64) error {
 	return err
 }
 
+// release drops the whole pages of a range from the process; the file is still mapped there.
+func (s *mapSource) release(off, n uint64) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	page := uint64(os.Getpagesize())
+	first, last := (off+page-1)/page*page, (off+n)/page*page
+	if s.mem != nil && first < last {
+		_ = unix.Madvise(s.mem[first:last], unix.MADV_DONTNEED) // a hint: without it the pages stay
+	}
+}
+
 func (s *mapSource) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
