@@ -5,7 +5,7 @@
 // The go command leaves folders of this name out of every "...", so the packages
 // here are tested by name:
 //
-//	go test ./testdata ./testdata/grammar ./testdata/pretrain
+//	go test ./testdata ./testdata/grammar ./testdata/pretrain ./testdata/random
 package testdata
 
 import _ "embed"
