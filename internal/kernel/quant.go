@@ -1,0 +1,118 @@
+package kernel
+
+import (
+	"fmt"
+
+	"github.com/elastiformer/elastiformer/internal/simd"
+	"github.com/elastiformer/elastiformer/pkg/gguf"
+)
+
+// Quantised is a block-quantised weight of shape (Rows, Cols) = (out, in), repacked once
+// for products of integers: 16 outputs side by side, in as many bytes as the tensor has in
+// its file. Activations are quantised to 8 bits, in blocks of 32 with a scale each, when
+// they are multiplied; what that costs in accuracy stands at [Quantised.mulNT].
+//
+// It is a view: copies and ranges share the packed bytes.
+type Quantised struct {
+	Rows, Cols int
+
+	format simd.Int8Format
+	stride int    // bytes from one panel to the next
+	panels []byte // (⌈Rows/16⌉, stride), the last panel may end after Cols
+}
+
+// Rows per panel and inputs per block: where views may be cut.
+const (
+	quantRows = simd.PanelWidth
+	quantCols = simd.Int8Len
+)
+
+// Repackable tells whether there are products of integers for weights of shape
+// (rows, cols) in block type t.
+func Repackable(t gguf.Type, rows, cols int) bool {
+	return (t == gguf.TypeQ8_0 || t == gguf.TypeQ4_0) && rows >= 0 && cols >= 0 && cols%quantCols == 0
+}
+
+// NewQuantised repacks the bytes of a tensor of shape (rows, cols), cols fastest. The
+// bytes are not kept. Types and shapes that are not [Repackable] and a wrong number of
+// bytes are errors.
+func NewQuantised(rows, cols int, t gguf.Type, raw []byte) (Quantised, error) {
+	if !Repackable(t, rows, cols) {
+		return Quantised{}, fmt.Errorf("%d×%d %s values cannot be repacked", rows, cols, t)
+	}
+	q := Quantised{Rows: rows, Cols: cols}
+	if t == gguf.TypeQ4_0 {
+		q.format = simd.Int8Q4
+	}
+	q.stride = cols / quantCols * q.format.BlockBytes()
+	rowBytes := q.stride / quantRows
+	if len(raw) != rows*rowBytes {
+		return Quantised{}, fmt.Errorf("%d bytes for %d×%d %s values", len(raw), rows, cols, t)
+	}
+	if len(raw) > 0 {
+		q.panels = make([]byte, tasks(rows, quantRows)*q.stride)
+		q.pack(raw, rowBytes)
+	}
+	return q, nil
+}
+
+// pack repacks raw (Rows, rowBytes), a few panels per task.
+func (q Quantised) pack(raw []byte, rowBytes int) {
+	step := quantRows * max(1, packBytes/q.stride)
+	ParallelChunks(q.Rows, step, func(lo, hi int) {
+		for o := lo; o < hi; o += quantRows {
+			end := min(hi, o+quantRows)
+			simd.PackInt8(q.format, q.panels[o/quantRows*q.stride:][:q.stride], raw[o*rowBytes:end*rowBytes])
+		}
+	})
+}
+
+// packBytes is about how many bytes one task repacks.
+const packBytes = 1 << 18
+
+// RowRange views rows [lo, hi): the outputs of a head or an expert. It fails unless they
+// are whole panels, multiples of 16; the last panel may be shorter.
+func (q Quantised) RowRange(lo, hi int) (view Quantised, ok bool) {
+	if lo%quantRows != 0 || hi%quantRows != 0 && hi != q.Rows || lo < 0 || lo > hi || hi > q.Rows {
+		return Quantised{}, false
+	}
+	if lo == hi {
+		q.panels = nil
+	} else {
+		q.panels = q.panels[lo/quantRows*q.stride:]
+	}
+	q.Rows = hi - lo
+	return q, true
+}
+
+// ColRange views columns [lo, hi): the inputs of a head or an expert. It fails unless they
+// are whole blocks, multiples of 32.
+func (q Quantised) ColRange(lo, hi int) (view Quantised, ok bool) {
+	if lo%quantCols != 0 || hi%quantCols != 0 || lo < 0 || lo > hi || hi > q.Cols {
+		return Quantised{}, false
+	}
+	if lo == hi {
+		q.panels, q.stride = nil, 0
+	} else if q.Rows > 0 {
+		q.panels = q.panels[lo/quantCols*q.format.BlockBytes():]
+	}
+	q.Cols = hi - lo
+	return q, true
+}
+
+// decode reads whole blocks of type t from src into dst as c, the codec of t, does; the
+// values are the same, but faster for the types of usual checkpoints.
+func decode(dst []float32, src []byte, t gguf.Type, c gguf.Codec) {
+	switch t {
+	case gguf.TypeF16:
+		simd.DecodeF16(dst, src)
+	case gguf.TypeBF16:
+		simd.DecodeBF16(dst, src)
+	case gguf.TypeQ8_0:
+		simd.DecodeQ8(dst, src)
+	case gguf.TypeQ4_0:
+		simd.DecodeQ4(dst, src)
+	default:
+		c.Decode(dst, src)
+	}
+}
