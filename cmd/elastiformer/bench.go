@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/elastiformer/elastiformer/pkg/distill"
+	"github.com/elastiformer/elastiformer/pkg/eval"
+)
+
+// benchOptions are the flags of bench and its argument.
+type benchOptions struct {
+	globalOptions
+	model         string
+	adapter       string
+	budgets       budgetList
+	prompt        int
+	promptGiven   bool // not the default, which adapts to the model's context
+	generate      int
+	generateGiven bool
+	repeat        int
+	train         bool
+	context       int
+	routerGrad    string
+	loss          string
+	markdown      bool
+}
+
+func (o *benchOptions) addFlags(fs *pflag.FlagSet) {
+	d := distill.Defaults()
+	fs.StringVar(&o.adapter, "adapter", "", "elastic side-car `file` of the model")
+	o.budgets = budgetList{[]float64{1}}
+	fs.Var(&o.budgets, "budget", "`budgets` to measure, in (0, 1]: 0.6 or 0.4,0.6 or 0.4..1+0.1")
+	boundedVar(fs, &o.prompt, "prompt", "p", 512, 0, 1<<24, "`tokens` of the prompt, 0 for no prompt test")
+	boundedVar(fs, &o.generate, "generate", "n", 64, 0, 1<<24, "`tokens` to decode one by one, 0 for no generation test")
+	boundedVar(fs, &o.repeat, "repeat", "r", 3, 1, 1<<20, "`runs` of each test, beside one that warms up")
+	fs.BoolVar(&o.train, "train", true, "measure a step of self-distillation")
+	boundedVar(fs, &o.context, "context", "", 0, 0, 1<<24, "`tokens` in a step of training, at least 3; 0 for 512 or the model's context if that is shorter")
+	enumVar(fs, &o.routerGrad, "router-grad", "", "dense", []string{"dense", "topk"}, "`gradient` of heads and experts in training: of all, or of the chosen alone")
+	enumVar(fs, &o.loss, "loss", "", string(d.Loss), distill.Losses, "`loss` of the training")
+	fs.BoolVar(&o.markdown, "md", false, "print a Markdown table with the columns of llama-bench")
+	commandLineOnly(fs, "md")
+}
+
+func newBenchCommand(g *globals) *cobra.Command {
+	var opts benchOptions
+	cmd := &cobra.Command{
+		Use:   "bench MODEL",
+		Short: "Measure speed and memory at compute budgets",
+		Long: `Measures tokens per second of reading a prompt, of decoding and of training at each budget,
+the time to load the model and the memory it takes, on random tokens. Between the runs
+the processor's multiply-add peak and the memory's bandwidth are measured on as many
+threads, and speeds are given as shares of them too. Figures are medians.
+
+A model without selectors is measured at budget 1; for its training, heads and experts
+are attached in memory.`,
+		Example: `  elastiformer bench model.gguf --threads 1
+  elastiformer bench trained.gguf --budget 0.4,0.6,0.8,1 -p 512 -n 64 -r 5 --json
+  elastiformer bench model.gguf --train=false --md`,
+		Annotations: exitStatus(kindInput, kindInterrupted),
+		Args:        cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.globalOptions = g.globalOptions
+			opts.model = args[0]
+			opts.promptGiven = cmd.Flags().Changed("prompt")
+			opts.generateGiven = cmd.Flags().Changed("generate")
+			return runBench(cmd.Context(), opts, g.streams)
+		},
+	}
+	opts.addFlags(cmd.Flags())
+	return cmd
+}
+
+func runBench(ctx context.Context, opts benchOptions, std streams) (err error) {
+	useThreads(opts.threads)
+	if opts.context != 0 && opts.context < leastContext {
+		return usageErrorf("--context %d: a window needs at least %d tokens", opts.context, leastContext)
+	}
+	if opts.markdown && opts.json {
+		return usageErrorf("--md and --json are two forms of one result: give one")
+	}
+	if opts.prompt+opts.generate == 0 && !opts.train {
+		return usageErrorf("-p 0 -n 0 --train=false leaves nothing to measure")
+	}
+	began := time.Now()
+	c, err := openCheckpoint(opts.model, opts.adapter)
+	if err != nil {
+		return err
+	}
+	defer closeInto(c, &err)
+	opened := time.Since(began).Seconds()
+	if err := opts.fit(c.model.Context); err != nil {
+		return err
+	}
+	report, err := opts.measure(ctx, c, std)
+	if err != nil {
+		return err
+	}
+	report.LoadSeconds += opened
+	return opts.print(report, std)
+}
+
+// fit shortens default lengths to the model's context and refuses others that are longer.
+func (o *benchOptions) fit(context int) error {
+	contextGiven := o.context != 0
+	if !contextGiven {
+		o.context = defaultContext
+	}
+	for _, l := range []struct {
+		flag  string
+		value *int
+		given bool
+	}{{"-p", &o.prompt, o.promptGiven}, {"-n", &o.generate, o.generateGiven}, {"--context", &o.context, contextGiven}} {
+		switch {
+		case *l.value <= context:
+		case l.given:
+			return usageErrorf("%s %d is longer than the model's context of %d", l.flag, *l.value, context)
+		default:
+			*l.value = context
+		}
+	}
+	o.context = max(leastContext, o.context)
+	return nil
+}
+
+// measure runs eval.Speed with progress and the names the report needs.
+func (o *benchOptions) measure(ctx context.Context, c *checkpoint, std streams) (*eval.SpeedReport, error) {
+	if c.elastic != nil {
+		// Scores that are all equal would send every token the same way, which is faster
+		// than what a trained router does.
+		c.elastic.Initialise(o.seed)
+	}
+	speed := eval.SpeedOptions{
+		Budgets: o.budgets.values, Prompt: o.prompt, Generate: o.generate, Repeat: o.repeat, Seed: o.seed,
+	}
+	if o.train {
+		var err error
+		if speed.Train, err = o.trainingStep(c); err != nil {
+			return nil, err
+		}
+	}
+	p := newProgress(o.progress, o.json, std.err)
+	p.Begin("bench", 0, o.repeat)
+	speed.Progress = func(done, _ int) { p.Step(done) }
+	report, err := eval.Speed(ctx, c.file, c.model, c.elastic, speed)
+	p.End()
+	switch {
+	case errors.Is(err, eval.ErrNotFinite), errors.Is(err, distill.ErrNotFinite):
+		return nil, c.blame(err)
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", c.path, err)
+	}
+	report.Model = c.path
+	return report, nil
+}
