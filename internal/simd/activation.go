@@ -1,0 +1,36 @@
+package simd
+
+// Activations. Slices have equal lengths, and results may replace operands. Errors are
+// stated for all x in float32, and measured in the tests. Where e^−x overflows, below
+// x = −88.7, σ is 0 (instead of less than 3e-39).
+
+// Sigmoid writes σ(x) = 1/(1+e^−x), with a relative error below 2.5e-7.
+func Sigmoid(dst, x []float32) { sigmoid(dst[:len(x)], x) }
+
+// SiLUMul writes g·σ(g)·u to h, with a relative error below 4e-7.
+func SiLUMul(h, g, u []float32) { siluMul(h, g[:len(h)], u[:len(h)]) }
+
+// SiLUMulBackward adds the gradients of SiLUMul:
+//
+//	dg += dh·u·σ(g)(1 + g(1−σ(g))),  du += dh·g·σ(g)
+//
+// g and u, and with them dg and du, may be the same.
+func SiLUMulBackward(dg, du, g, u, dh []float32) {
+	n := len(dh)
+	siluMulBackward(dg[:n], du[:n], g[:n], u[:n], dh)
+}
+
+// GELUTanh writes ½x(1 + tanh √(2/π)(x + 0.044715·x³)), off by less than 2.5e-7 of max(|x|, 1)
+// (Hendrycks and Gimpel, arXiv 1606.08415).
+func GELUTanh(dst, x []float32) { geluTanh(dst[:len(x)], x) }
+
+// GELUTanhBackward adds dy times the slope of GELUTanh to dx. The slope is off by less
+// than 4e-7 of max(|x|, 1), as are those of the others.
+func GELUTanhBackward(dx, x, dy []float32) { geluTanhBackward(dx, x[:len(dx)], dy[:len(dx)]) }
+
+// GELUErf writes x·Φ(x), Φ the distribution of a standard normal variable, off by less
+// than 2.5e-7 of max(|x|, 1).
+func GELUErf(dst, x []float32) { geluErf(dst[:len(x)], x) }
+
+// GELUErfBackward adds dy times the slope of GELUErf, Φ(x) + x·φ(x), to dx.
+func GELUErfBackward(dx, x, dy []float32) { geluErfBackward(dx, x[:len(dx)], dy[:len(dx)]) }
