@@ -1,6 +1,10 @@
 package kernel
 
-import "math"
+import (
+	"math"
+
+	"github.com/elastiformer/elastiformer/internal/simd"
+)
 
 // exp is e^x to float32 precision.
 func exp(x float32) float32 { return float32(math.Exp(float64(x))) }
@@ -17,36 +21,10 @@ func LogSigmoid(x float32) float64 {
 // Softmax replaces x by e^(x−max)·scale/Σ, and returns logsumexp of the original.
 // The factor scale/Σ is one number, so equal scores give exactly scale/n·1 each
 // where that is representable.
-func Softmax(x []float32, scale float32) (logSumExp float64) {
-	m := x[0]
-	for _, v := range x {
-		m = max(m, v)
-	}
-	var sum float64
-	for i, v := range x {
-		e := exp(v - m)
-		x[i] = e
-		sum += float64(e)
-	}
-	f := float32(float64(scale) / sum)
-	for i := range x {
-		x[i] *= f
-	}
-	return float64(m) + math.Log(sum)
-}
+func Softmax(x []float32, scale float32) (logSumExp float64) { return simd.Softmax(x, scale) }
 
 // LogSumExp is log Σ e^x over a row, in float64.
-func LogSumExp(x []float32) float64 {
-	m := x[0]
-	for _, v := range x {
-		m = max(m, v)
-	}
-	var sum float64
-	for _, v := range x {
-		sum += math.Exp(float64(v) - float64(m))
-	}
-	return float64(m) + math.Log(sum)
-}
+func LogSumExp(x []float32) float64 { return simd.LogSumExp(x) }
 
 // SiLUMul computes h = g·σ(g)·u, the gated activation of SwiGLU: all (T, F).
 func SiLUMul(h, g, u Mat) {
@@ -58,10 +36,7 @@ func SiLUMul(h, g, u Mat) {
 // SerialSiLUMul is SiLUMul on the calling goroutine.
 func SerialSiLUMul(h, g, u Mat) {
 	for t := range h.Rows {
-		out, a, b := h.Row(t), g.Row(t), u.Row(t)
-		for i, v := range a {
-			out[i] = v * Sigmoid(v) * b[i]
-		}
+		simd.SiLUMul(h.Row(t), g.Row(t), u.Row(t))
 	}
 }
 
@@ -71,12 +46,7 @@ func SerialSiLUMul(h, g, u Mat) {
 func SiLUMulBackward(dg, du, g, u, dh Mat) {
 	ParallelRows(dh.Rows, func(lo, hi int) {
 		for t := lo; t < hi; t++ {
-			da, db, a, b, d := dg.Row(t), du.Row(t), g.Row(t), u.Row(t), dh.Row(t)
-			for i, v := range a {
-				s := Sigmoid(v)
-				da[i] += d[i] * b[i] * s * (1 + v*(1-s))
-				db[i] += d[i] * v * s
-			}
+			simd.SiLUMulBackward(dg.Row(t), du.Row(t), g.Row(t), u.Row(t), dh.Row(t))
 		}
 	})
 }

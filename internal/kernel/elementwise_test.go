@@ -203,6 +203,50 @@ func TestRope(t *testing.T) {
 	}
 }
 
+// A pair (1, 0) becomes the cosine and the sine of its turn. They are those of package
+// math, rounded once, whether the position is in the table or beyond what one may hold,
+// and whoever asked first.
+func TestRopeIsExactAtAnyPosition(t *testing.T) {
+	for _, halves := range []bool{false, true} {
+		rope := kernel.Rope{HeadDim: 64, Magnitude: 1.25, Halves: halves}
+		for i := range 32 {
+			rope.Freq = append(rope.Freq, math.Pow(10000, -float64(i)/32))
+		}
+		pos := []int32{0, 1, 63, 64, 1000, 5, 65535, 65536, 1 << 20, math.MaxInt32}
+		want := func(p int32, i int) (c, s float32) {
+			sin, cos := math.Sincos(float64(p) * rope.Freq[i])
+			return float32(cos * rope.Magnitude), float32(sin * rope.Magnitude)
+		}
+		kernel.Parallel(2*len(pos), func(k int) {
+			x := make([]float32, 64)
+			first, second := func(i int) int { return 2 * i }, func(i int) int { return 2*i + 1 }
+			if halves {
+				first, second = func(i int) int { return i }, func(i int) int { return i + 32 }
+			}
+			for i := range 32 {
+				x[first(i)] = 1
+			}
+			p := pos[k%len(pos)]
+			rope.Apply(kernel.NewMat(1, 64, x), []int32{p}, false)
+			for i := range 32 {
+				if c, s := want(p, i); x[first(i)] != c || x[second(i)] != s {
+					t.Errorf("halves %t, position %d, pair %d: got (%v, %v), want (%v, %v)", halves, p, i, x[first(i)], x[second(i)], c, s)
+					return
+				}
+			}
+		})
+	}
+}
+
+// Turning one row, as in generation, takes no memory once its position is in the table.
+func TestRopeAllocates(t *testing.T) {
+	rope := kernel.Rope{HeadDim: 8, Magnitude: 1, Freq: []float64{1, 0.1, 0.01, 0.001}}
+	x, pos := kernel.NewMat(1, 24, make([]float32, 24)), []int32{40}
+	if n := testing.AllocsPerRun(10, func() { rope.Apply(x, pos, false) }); n != 0 {
+		t.Errorf("%v allocations, want none", n)
+	}
+}
+
 // naiveRope is value j of a rotated row.
 func naiveRope(rope *kernel.Rope, row []float32, j int, pos int32) float64 {
 	n := len(rope.Freq)
@@ -277,8 +321,16 @@ func TestVectors(t *testing.T) {
 			return at(before, i, j) + float64(float32(0.3))*at(y, i, j), math.Abs(at(before, i, j)) + math.Abs(at(y, i, j))
 		})
 	}
-	// In float32 the ones would be lost beside 2²⁴.
-	if got := kernel.Dot([]float32{1 << 24, 1, 1, -1 << 24}, []float32{1, 1, 1, 1}); got != 2 {
-		t.Errorf("Dot = %v, want 2: sums are in float64", got)
+	for _, n := range []int{0, 1, 63, 64, 65, 4000} {
+		r := newRand(uint64(n))
+		x, y := randomMat(r, 1, n, 0), randomMat(r, 1, n, 0)
+		var sum, size float64
+		for i := range n {
+			sum += at(x, 0, i) * at(y, 0, i)
+			size += math.Abs(at(x, 0, i) * at(y, 0, i))
+		}
+		if got := float64(kernel.Dot(x.Data, y.Data)); !(math.Abs(got-sum) <= 1e-6*size) {
+			t.Errorf("Dot of %d: got %v, want %v", n, got, sum)
+		}
 	}
 }

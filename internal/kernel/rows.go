@@ -1,6 +1,9 @@
 package kernel
 
-import "gonum.org/v1/gonum/blas/blas32"
+import "github.com/elastiformer/elastiformer/internal/simd"
+
+// columnChunk is the number of columns one task takes of a sum over rows.
+const columnChunk = 256
 
 // Gather copies rows of x into dst, one after the other: dst (n, D), rows (n).
 func Gather(dst, x Mat, rows []int32) {
@@ -21,34 +24,16 @@ func ScatterAdd(dst, x Mat, rows []int32) {
 }
 
 // Add computes dst += x over equal lengths.
-func Add(dst, x []float32) {
-	x = x[:len(dst)]
-	for i, v := range x {
-		dst[i] += v
-	}
-}
-
-// longRow is the length from which gonum's vector code beats a plain loop.
-const longRow = 64
+func Add(dst, x []float32) { simd.Add(dst, x) }
 
 // AddScaled computes dst += f·x over equal lengths.
-func AddScaled(dst, x []float32, f float32) {
-	x = x[:len(dst)]
-	if len(x) >= longRow {
-		blas32.Axpy(f, blas32.Vector{N: len(x), Inc: 1, Data: x}, blas32.Vector{N: len(x), Inc: 1, Data: dst})
-		return
-	}
-	for i, v := range x {
-		dst[i] += f * v
-	}
-}
+func AddScaled(dst, x []float32, f float32) { simd.AddScaled(dst, x, f) }
+
+// Dot is Σ a·b over equal lengths.
+func Dot(a, b []float32) float32 { return simd.Dot(a, b) }
 
 // Scale computes x *= f.
-func Scale(x []float32, f float32) {
-	for i := range x {
-		x[i] *= f
-	}
-}
+func Scale(x []float32, f float32) { simd.Scale(x, f) }
 
 // AddBias adds b (D) to every row of x (T, D).
 func AddBias(x Mat, b []float32) {
@@ -61,7 +46,9 @@ func AddBias(x Mat, b []float32) {
 
 // SumRows adds the sum of x's rows to dst (D), in order.
 func SumRows(dst []float32, x Mat) {
-	for t := range x.Rows {
-		Add(dst, x.Row(t))
-	}
+	ParallelChunks(len(dst), columnChunk, func(lo, hi int) {
+		for t := range x.Rows {
+			Add(dst[lo:hi], x.Row(t)[lo:hi])
+		}
+	})
 }

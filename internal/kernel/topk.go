@@ -1,6 +1,10 @@
 package kernel
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/elastiformer/elastiformer/internal/simd"
+)
 
 // Count is how many of n a capacity keeps: max(1, ⌈capacity·n − 1e-9⌉), never more
 // than n. The 1e-9 absorbs the rounding of a product that is meant to be whole.
@@ -14,15 +18,7 @@ func Count(capacity float64, n int) int {
 }
 
 // Argmax is the index of the largest of at least one value, the first of equals.
-func Argmax(x []float32) int {
-	best := 0
-	for i, v := range x {
-		if v > x[best] {
-			best = i
-		}
-	}
-	return best
-}
+func Argmax(x []float32) int { return simd.Argmax(x) }
 
 // TopK writes to dst the indices of the k largest scores, ascending; ties go to the
 // lower index. scores (n), len(dst) = k ≤ n; order is scratch of n indices.

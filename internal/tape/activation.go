@@ -1,6 +1,9 @@
 package tape
 
-import "github.com/elastiformer/elastiformer/internal/kernel"
+import (
+	"github.com/elastiformer/elastiformer/internal/kernel"
+	"github.com/elastiformer/elastiformer/internal/simd"
+)
 
 // SiLUMul is the gated activation of SwiGLU, g·σ(g)·u: all (T, F).
 func (t *Tape) SiLUMul(g, u *Var) *Var {
@@ -67,18 +70,24 @@ func (t *Tape) SoftmaxGain(z *Var) *Var {
 	return g
 }
 
+// gainChunk is how many scores one task turns into weights.
+const gainChunk = 1 << 12
+
 // SigmoidGain turns scores into weights 2σ(z), which are 1 at a score of zero.
 func (t *Tape) SigmoidGain(z *Var) *Var {
 	g := t.NewVar(z.Rows, z.Cols, z.Grad != nil)
-	for i, v := range z.Data {
-		g.Data[i] = 2 * kernel.Sigmoid(v)
-	}
+	kernel.ParallelChunks(len(z.Data), gainChunk, func(lo, hi int) {
+		simd.Sigmoid(g.Data[lo:hi], z.Data[lo:hi])
+		simd.Scale(g.Data[lo:hi], 2)
+	})
 	if g.Grad != nil {
 		t.Step(func() {
-			for i, v := range g.Data {
-				s := v / 2
-				z.Grad[i] += g.Grad[i] * 2 * s * (1 - s)
-			}
+			kernel.ParallelChunks(len(g.Data), gainChunk, func(lo, hi int) {
+				for i := lo; i < hi; i++ {
+					s := g.Data[i] / 2
+					z.Grad[i] += g.Grad[i] * 2 * s * (1 - s)
+				}
+			})
 		})
 	}
 	return g
@@ -88,17 +97,21 @@ func (t *Tape) SigmoidGain(z *Var) *Var {
 // that strength 0 gives exactly 1 and no gradient.
 func (t *Tape) Temper(g *Var, strength []float32) *Var {
 	y := t.NewVar(g.Rows, g.Cols, g.Grad != nil)
-	for r, f := range strength {
-		out := y.Mat().Row(r)
-		for i, v := range g.Mat().Row(r) {
-			out[i] = 1 + f*(v-1)
+	kernel.ParallelRows(g.Rows, func(lo, hi int) {
+		for r := lo; r < hi; r++ {
+			out := y.Mat().Row(r)
+			for i, v := range g.Mat().Row(r) {
+				out[i] = 1 + strength[r]*(v-1)
+			}
 		}
-	}
+	})
 	if y.Grad != nil {
 		t.Step(func() {
-			for r, f := range strength {
-				kernel.AddScaled(g.GradMat().Row(r), y.GradMat().Row(r), f)
-			}
+			kernel.ParallelRows(g.Rows, func(lo, hi int) {
+				for r := lo; r < hi; r++ {
+					kernel.AddScaled(g.GradMat().Row(r), y.GradMat().Row(r), strength[r])
+				}
+			})
 		})
 	}
 	return y

@@ -1,6 +1,10 @@
 package tape
 
-import "github.com/elastiformer/elastiformer/internal/kernel"
+import (
+	"slices"
+
+	"github.com/elastiformer/elastiformer/internal/kernel"
+)
 
 // Rows is a choice of rows (tokens) that enter a module, with their weights.
 type Rows struct {
@@ -28,12 +32,18 @@ func (t *Tape) Residual(x, y *Var, choice *Rows) *Var {
 		return t.add(x, y)
 	}
 	out := t.NewVar(x.Rows, x.Cols, wanted(x, y, choice.Gain, choice.Skip))
-	copy(out.Data, x.Data)
-	for i, r := range choice.Kept {
-		kernel.AddScaled(out.Mat().Row(int(r)), y.Mat().Row(i), choice.Gain.Data[r])
-	}
+	kernel.ParallelRows(x.Rows, func(lo, hi int) {
+		copy(out.Mat().RowRange(lo, hi).Data, x.Mat().RowRange(lo, hi).Data)
+		choice.each(lo, hi, func(r, kept int) {
+			switch {
+			case kept >= 0:
+				kernel.AddScaled(out.Mat().Row(r), y.Mat().Row(kept), choice.Gain.Data[r])
+			case choice.Skip != nil:
+				kernel.Add(out.Mat().Row(r), choice.Skip.Data)
+			}
+		})
+	})
 	if choice.Skip != nil {
-		choice.skipped(x.Rows, func(r int) { kernel.Add(out.Mat().Row(r), choice.Skip.Data) })
 		t.MACs[WorkCompensation] += int64(x.Rows-len(choice.Kept)) * int64(x.Cols)
 	}
 	if out.Grad != nil {
@@ -43,46 +53,69 @@ func (t *Tape) Residual(x, y *Var, choice *Rows) *Var {
 }
 
 func (c *Rows) residualBackward(out, x, y *Var) {
-	if x.Grad != nil {
-		kernel.Add(x.Grad, out.Grad)
+	kernel.ParallelRows(out.Rows, func(lo, hi int) {
+		c.each(lo, hi, func(r, kept int) {
+			d := out.GradMat().Row(r)
+			if x.Grad != nil {
+				kernel.Add(x.GradMat().Row(r), d)
+			}
+			if kept >= 0 && y.Grad != nil {
+				kernel.AddScaled(y.GradMat().Row(kept), d, c.Gain.Data[r])
+			}
+			if kept >= 0 && c.Gain.Grad != nil {
+				c.Gain.Grad[r] += kernel.Dot(y.Mat().Row(kept), d)
+			}
+		})
+	})
+	if c.Skip == nil || c.Skip.Grad == nil {
+		return
 	}
-	for i, r := range c.Kept {
-		d := out.GradMat().Row(int(r))
-		if y.Grad != nil {
-			kernel.AddScaled(y.GradMat().Row(i), d, c.Gain.Data[r])
+	kernel.ParallelChunks(out.Cols, skipColumns, func(lo, hi int) {
+		c.each(0, out.Rows, func(r, kept int) {
+			if kept < 0 {
+				kernel.Add(c.Skip.Grad[lo:hi], out.GradMat().Row(r)[lo:hi])
+			}
+		})
+	})
+}
+
+// skipColumns is how many columns of the skip bias's gradient, a sum over rows, one task
+// adds up.
+const skipColumns = 128
+
+// each calls f for the rows in [lo, hi), in order, each with its place among the kept
+// ones, −1 if it was not kept.
+func (c *Rows) each(lo, hi int, f func(r, kept int)) {
+	next, _ := slices.BinarySearch(c.Kept, int32(lo))
+	for r := lo; r < hi; r++ {
+		if next < len(c.Kept) && int(c.Kept[next]) == r {
+			f(r, next)
+			next++
+			continue
 		}
-		if c.Gain.Grad != nil {
-			c.Gain.Grad[r] += kernel.Dot(y.Mat().Row(i), d)
-		}
-	}
-	if c.Skip != nil && c.Skip.Grad != nil {
-		c.skipped(out.Rows, func(r int) { kernel.Add(c.Skip.Grad, out.GradMat().Row(r)) })
+		f(r, -1)
 	}
 }
 
-// skipped calls f for each of n rows that was not kept, in order.
-func (c *Rows) skipped(n int, f func(r int)) {
-	i := 0
-	for r := range n {
-		if i < len(c.Kept) && int(c.Kept[i]) == r {
-			i++
-			continue
-		}
-		f(r)
-	}
-}
+// addChunk is how many floats one task of add takes: so few that they stay in the
+// processor's first cache between the copy and the sum.
+const addChunk = 1 << 12
 
 func (t *Tape) add(x, y *Var) *Var {
 	out := t.NewVar(x.Rows, x.Cols, x.Grad != nil || y.Grad != nil)
-	copy(out.Data, x.Data)
-	kernel.Add(out.Data, y.Data)
+	kernel.ParallelChunks(len(out.Data), addChunk, func(lo, hi int) {
+		copy(out.Data[lo:hi], x.Data[lo:hi])
+		kernel.Add(out.Data[lo:hi], y.Data[lo:hi])
+	})
 	if out.Grad != nil {
 		t.Step(func() {
-			for _, v := range []*Var{x, y} {
-				if v.Grad != nil {
-					kernel.Add(v.Grad, out.Grad)
+			kernel.ParallelChunks(len(out.Grad), addChunk, func(lo, hi int) {
+				for _, v := range [...]*Var{x, y} {
+					if v.Grad != nil {
+						kernel.Add(v.Grad[lo:hi], out.Grad[lo:hi])
+					}
 				}
-			}
+			})
 		})
 	}
 	return out

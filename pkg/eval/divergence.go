@@ -1,7 +1,6 @@
 package eval
 
 import (
-	"math"
 	"slices"
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
@@ -15,7 +14,7 @@ func Divergence(want, got kernel.Mat) (kl []float64, agree int) {
 	kernel.ParallelRows(want.Rows, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			p, q := want.Row(i), got.Row(i)
-			kl[i] = rowKL(p, q)
+			kl[i] = max(0, kernel.Divergence(p, q))
 			same[i] = kernel.Argmax(p) == kernel.Argmax(q)
 		}
 	})
@@ -25,17 +24,6 @@ func Divergence(want, got kernel.Mat) (kl []float64, agree int) {
 		}
 	}
 	return kl, agree
-}
-
-// rowKL is Σ p·(log p − log q) for the softmax of two rows of logits.
-func rowKL(want, got []float32) float64 {
-	lp, lq := kernel.LogSumExp(want), kernel.LogSumExp(got)
-	var sum float64
-	for i, v := range want {
-		a, b := float64(v)-lp, float64(got[i])-lq
-		sum += math.Exp(a) * (a - b)
-	}
-	return max(0, sum)
 }
 
 // summarise gives mean, median and 99th percentile: the middle value (the mean of two)
