@@ -1,102 +1,159 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"sync"
 
-// queryBlock is how many queries share one pass over the keys; scores are kept for
-// one block at a time, never T×T.
-const queryBlock = 32
+	"github.com/elastiformer/elastiformer/internal/simd"
+)
 
-// Head is one attention head of one sequence. Query i sees keys [0, Visible[i]);
-// Visible does not fall.
+// keyBlock is how many keys are scored at a time: a tile of queries by keyBlock is all
+// that ever exists of the attention matrix.
+const keyBlock = 512
+
+// Head is what the queries of one head see. Query i sees keys First[i] to Visible[i]−1;
+// neither falls. First nil is zero for all.
 type Head struct {
-	Q, K, V Mat     // (m, Dh), (n, Dh), (n, Dh)
-	Visible []int32 // (m), each in 1..n
-	Scale   float32 // of the scores, usually 1/sqrt(Dh)
-}
-
-// Attend computes, on the calling goroutine, o[i] = Σ_j p[i,j]·V[j] with
-// p[i,·] = softmax over the visible j of Scale·Q[i]·K[j]: o (m, Dh). Unless lse is
-// nil it keeps log Σ_j e^score per query, (m), for the backward pass.
-func (h *Head) Attend(o Mat, lse []float32) {
-	buf := buffers.Get().(*[]float32)
-	defer buffers.Put(buf)
-	for q0 := 0; q0 < h.Q.Rows; q0 += queryBlock {
-		q1 := min(h.Q.Rows, q0+queryBlock)
-		n := int(h.Visible[q1-1])
-		p := NewMat(q1-q0, n, grow(buf, (q1-q0)*n))
-		h.scores(p, q0)
-		for i := range p.Rows {
-			row := p.Row(i)
-			seen := h.Visible[q0+i]
-			l := Softmax(row[:seen], 1)
-			clear(row[seen:])
-			if lse != nil {
-				lse[q0+i] = float32(l)
-			}
-		}
-		SerialNN(o.RowRange(q0, q1), p, DenseWeight(h.V.RowRange(0, n)), false)
-	}
-}
-
-// scores fills p with Scale·Q·Kᵀ for the block of queries from q0 on.
-func (h *Head) scores(p Mat, q0 int) {
-	SerialNT(p, nil, h.Q.RowRange(q0, q0+p.Rows), nil, DenseWeight(h.K.RowRange(0, p.Cols)), false)
-	for i := range p.Rows {
-		row := p.Row(i)[:h.Visible[q0+i]]
-		for j := range row {
-			row[j] *= h.Scale
-		}
-	}
-}
-
-// AttendBackward adds the gradients of Attend, on the calling goroutine. o and lse
-// are what Attend gave and do (m, Dh) is the gradient of o; dq, dk, dv are shaped as
-// Q, K, V. With d[i] = do[i]·o[i]:
-//
-//	dv[j] += Σ_i p[i,j]·do[i]
-//	ds[i,j] = p[i,j]·(do[i]·V[j] − d[i])·Scale
-//	dq[i] += Σ_j ds[i,j]·K[j],  dk[j] += Σ_i ds[i,j]·Q[i]
-func (h *Head) AttendBackward(dq, dk, dv, o, do Mat, lse []float32) {
-	bufP, bufS := buffers.Get().(*[]float32), buffers.Get().(*[]float32)
-	defer buffers.Put(bufP)
-	defer buffers.Put(bufS)
-	for q0 := 0; q0 < h.Q.Rows; q0 += queryBlock {
-		q1 := min(h.Q.Rows, q0+queryBlock)
-		n := int(h.Visible[q1-1])
-		p := NewMat(q1-q0, n, grow(bufP, (q1-q0)*n))
-		h.scores(p, q0)
-		for i := range p.Rows {
-			row, seen := p.Row(i), h.Visible[q0+i]
-			for j := range row[:seen] {
-				row[j] = exp(row[j] - lse[q0+i])
-			}
-			clear(row[seen:])
-		}
-		doBlock := do.RowRange(q0, q1)
-		keys, values := h.K.RowRange(0, n), h.V.RowRange(0, n)
-		SerialAddTN(dv.RowRange(0, n), p, doBlock)
-		ds := NewMat(p.Rows, n, grow(bufS, p.Rows*n))
-		SerialNT(ds, nil, doBlock, nil, DenseWeight(values), false)
-		for i := range ds.Rows {
-			d := Dot(do.Row(q0+i), o.Row(q0+i))
-			row, prob := ds.Row(i), p.Row(i)
-			for j := range row {
-				row[j] = prob[j] * (row[j] - d) * h.Scale
-			}
-		}
-		SerialNN(dq.RowRange(q0, q1), ds, DenseWeight(keys), true)
-		SerialAddTN(dk.RowRange(0, n), ds, h.Q.RowRange(q0, q1))
-	}
-}
-
-// Dot is Σ a[i]·b[i] over equal lengths, summed in float64.
-func Dot(a, b []float32) float32 {
-	var sum float64
-	for i, v := range a {
-		sum += float64(v) * float64(b[i])
-	}
-	return float32(sum)
+	KV             *KeyValues
+	First, Visible []int32 // (m)
+	Scale          float32 // of the scores, usually 1/sqrt(Dh)
 }
 
 // AttentionScale is 1/sqrt(Dh).
 func AttentionScale(headDim int) float32 { return float32(1 / math.Sqrt(float64(headDim))) }
+
+// range of keys query i sees.
+func (h *Head) span(i int) (lo, hi int) {
+	if h.First != nil {
+		lo = int(h.First[i])
+	}
+	return lo, int(h.Visible[i])
+}
+
+// attending is memory for a tile of queries, one per goroutine in use.
+type attending struct {
+	q, p   []float32 // (Dh, tile rows), (keyBlock, tile rows): packed
+	scores []float32 // (tile rows, keyBlock and a tile more)
+	sums   []float32 // (tile rows, Dh rounded up to tiles)
+	top    [simd.MaxTileRows]float32
+	total  [simd.MaxTileRows]float64
+}
+
+const scoreStride = keyBlock + 2*panel
+
+var attendings = sync.Pool{New: func() any {
+	return &attending{
+		p:      make([]float32, simd.MaxTileRows*keyBlock+simd.PackSlack),
+		scores: make([]float32, simd.MaxTileRows*scoreStride),
+	}
+}}
+
+// Attend computes, on the calling goroutine, o[i] = Σ_j p[i,j]·V[j] with
+// p[i,·] = softmax over the visible j of Scale·q[i]·K[j]: q, o (m, Dh). Unless lse is
+// nil it keeps log Σ_j e^score per query, (m), for the backward pass.
+//
+// The softmax runs over blocks of keys: a later block with a larger score scales down
+// what the earlier ones gave (Milakov and Gimelshein, arXiv 1805.02867).
+func (h *Head) Attend(o, q Mat, lse []float32) {
+	s := attendings.Get().(*attending)
+	defer attendings.Put(s)
+	width := panelsFor(q.Cols) * panel
+	grow(&s.q, simd.MaxTileRows*q.Cols+simd.PackSlack)
+	grow(&s.sums, simd.MaxTileRows*width)
+	for r, height := 0, simd.TileRows(); r < q.Rows; r += height {
+		m := min(height, q.Rows-r)
+		h.tile(s, q, r, m)
+		for i := range m {
+			sums := s.sums[i*width : i*width+q.Cols]
+			simd.Scale(sums, float32(1/s.total[i]))
+			copy(o.Row(r+i), sums)
+			if lse != nil {
+				lse[r+i] = float32(float64(s.top[i]) + math.Log(s.total[i]))
+			}
+		}
+	}
+}
+
+// tile leaves, for m queries from r on, the weighted sums of values in s.sums with the
+// largest score and the sum of weights relative to it.
+func (h *Head) tile(s *attending, q Mat, r, m int) {
+	packed := s.packQueries(q, r, m, h.Scale)
+	first, _ := h.span(r)
+	_, last := h.span(r + m - 1)
+	width := panelsFor(q.Cols) * panel
+	var sums simd.Rows
+	for i := range m {
+		sums[i] = &s.sums[i*width]
+		s.top[i], s.total[i] = float32(math.Inf(-1)), 0
+	}
+	begin := first / keyBlock * keyBlock
+	for k0 := begin; k0 < last; k0 += keyBlock {
+		n := min(keyBlock, last-k0)
+		h.score(s, packed, m, k0, n)
+		for i := range m {
+			h.weigh(s, r, i, k0, n)
+		}
+		p := s.packWeights(m, n)
+		v := h.KV.values[k0*panel:]
+		simd.MulPanels(&sums, 0, p, v, h.KV.Cap*panel, n, m, width/panel, k0 > begin)
+	}
+}
+
+// packQueries packs queries times the scale of their scores: (Dh, m).
+func (s *attending) packQueries(q Mat, r, m int, scale float32) []float32 {
+	var rows simd.Rows
+	for i := range rows {
+		rows[i] = &q.Row(r + min(i, m-1))[0]
+	}
+	packed := s.q[:cap(s.q)]
+	simd.PackColumns(packed, m, &rows, 0, q.Cols)
+	simd.Scale(packed[:m*q.Cols], scale)
+	return packed
+}
+
+// score fills s.scores with the scores of keys [k0, k0+n), k0 a multiple of 16.
+func (h *Head) score(s *attending, q []float32, m, k0, n int) {
+	stride := keyValueStride(h.KV.headDim)
+	var rows simd.Rows
+	for i := range m {
+		rows[i] = &s.scores[i*scoreStride]
+	}
+	simd.MulPanels(&rows, 0, q, h.KV.keys[k0/panel*stride:], stride, h.KV.headDim, m, panelsFor(n), false)
+}
+
+// weigh turns the scores of query r+i for keys [k0, k0+n) into weights e^(score−top),
+// zero where the key is not seen, and scales what earlier keys gave to a new top.
+func (h *Head) weigh(s *attending, r, i, k0, n int) {
+	lo, hi := h.span(r + i)
+	row := s.scores[i*scoreStride : i*scoreStride+n]
+	lo, hi = min(max(0, lo-k0), n), min(max(0, hi-k0), n)
+	clear(row[:lo])
+	clear(row[hi:])
+	if lo == hi {
+		return
+	}
+	seen := row[lo:hi]
+	if top := simd.Max(seen); top > s.top[i] || s.total[i] == 0 {
+		if s.total[i] != 0 {
+			f := exp(s.top[i] - top)
+			width := panelsFor(h.KV.headDim) * panel
+			simd.Scale(s.sums[i*width:(i+1)*width], f)
+			s.total[i] *= float64(f)
+		}
+		s.top[i] = top
+	}
+	s.total[i] += simd.ExpSum(seen, seen, s.top[i])
+}
+
+// packWeights packs the weights of n keys: (n, m).
+func (s *attending) packWeights(m, n int) []float32 {
+	if m == 1 {
+		return s.scores[:n]
+	}
+	var rows simd.Rows
+	for i := range rows {
+		rows[i] = &s.scores[min(i, m-1)*scoreStride]
+	}
+	simd.PackColumns(s.p, m, &rows, 0, n)
+	return s.p
+}

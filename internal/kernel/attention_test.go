@@ -19,28 +19,51 @@ var heads = []struct{ m, n, dh, gap, first int }{
 	{70, 70, 16, 16, 1},
 	{40, 90, 8, 1, 51},
 	{6, 300, 64, 0, 290},
+	{20, 1100, 20, 0, 1050}, // more than one block of keys
 	{0, 0, 8, 0, 0},
 }
 
-func randomHead(r *rand.Rand, m, n, dh, gap, first int) kernel.Head {
-	h := kernel.Head{
-		Q: randomMat(r, m, dh, gap), K: randomMat(r, n, dh, gap), V: randomMat(r, n, dh, gap),
-		Scale: kernel.AttentionScale(dh),
-	}
+// head is a head with what it reads.
+type head struct {
+	kernel.Head
+	Q, K, V kernel.Mat // (m, Dh), (n, Dh), (n, Dh)
+}
+
+func randomHead(r *rand.Rand, m, n, dh, gap, first int) head {
+	h := head{Q: randomMat(r, m, dh, gap), K: randomMat(r, n, dh, gap), V: randomMat(r, n, dh, gap)}
+	h.Scale = kernel.AttentionScale(dh)
 	for i := range m {
 		h.Visible = append(h.Visible, int32(min(n, first+i)))
 	}
 	return h
 }
 
+// attend packs keys and values, in two parts, and attends.
+func (h *head) attend(o kernel.Mat, lse []float32) {
+	n, dh := h.K.Rows, h.K.Cols
+	memory := make([]float32, kernel.KeyValuesSize(n/3, dh))
+	for i := range memory {
+		memory[i] = float32(math.NaN())
+	}
+	kv := kernel.NewKeyValues(n/3, dh, memory)
+	kv.Append(h.K.RowRange(0, n/3), h.V.RowRange(0, n/3))
+	kv = kv.Grown(n)
+	kv.Append(h.K.RowRange(n/3, n), h.V.RowRange(n/3, n))
+	h.KV = &kv
+	h.Attend(o, h.Q, lse)
+}
+
 // naiveAttention is one value of the output, the plain sums of the definition.
-func naiveAttention(h *kernel.Head, i, c int) (value, logSum float64) {
-	seen := int(h.Visible[i])
-	score := make([]float64, seen)
+func naiveAttention(h *head, i, c int) (value, logSum float64) {
+	first := 0
+	if h.First != nil {
+		first = int(h.First[i])
+	}
+	score := make([]float64, int(h.Visible[i])-first)
 	top := math.Inf(-1)
 	for j := range score {
 		for k := range h.Q.Cols {
-			score[j] += at(h.Q, i, k) * at(h.K, j, k)
+			score[j] += at(h.Q, i, k) * at(h.K, first+j, k)
 		}
 		score[j] *= float64(h.Scale)
 		top = max(top, score[j])
@@ -49,7 +72,7 @@ func naiveAttention(h *kernel.Head, i, c int) (value, logSum float64) {
 	for j, s := range score {
 		e := math.Exp(s - top)
 		sum += e
-		value += e * at(h.V, j, c)
+		value += e * at(h.V, first+j, c)
 	}
 	return value / sum, top + math.Log(sum)
 }
@@ -59,7 +82,7 @@ func TestAttend(t *testing.T) {
 	for _, s := range heads {
 		h := randomHead(r, s.m, s.n, s.dh, s.gap, s.first)
 		o, lse := randomMat(r, s.m, s.dh, s.gap), make([]float32, s.m)
-		h.Attend(o, lse)
+		h.attend(o, lse)
 		near(t, fmt.Sprint(s), o, 1e-5, func(i, c int) (float64, float64) {
 			want, _ := naiveAttention(&h, i, c)
 			return want, 1
@@ -69,10 +92,53 @@ func TestAttend(t *testing.T) {
 			return want, 1
 		})
 		bare := randomMat(r, s.m, s.dh, s.gap)
-		h.Attend(bare, nil)
+		h.attend(bare, nil)
 		same(t, fmt.Sprint(s, " without lse"), bare, o)
 	}
 }
+
+// A window and whole sequences are other spans of the same attention.
+func TestAttendSpans(t *testing.T) {
+	r := newRand(4)
+	for _, s := range []struct{ n, window int }{{40, 1}, {40, 7}, {900, 30}, {900, 600}, {70, 70}} {
+		h := randomHead(r, s.n, s.n, 12, 0, 1)
+		for i := range s.n {
+			h.First = append(h.First, int32(max(0, i+1-s.window)))
+			if s.window == s.n { // bidirectional
+				h.First[i], h.Visible[i] = 0, int32(s.n)
+			}
+		}
+		o, lse := randomMat(r, s.n, 12, 0), make([]float32, s.n)
+		h.attend(o, lse)
+		near(t, fmt.Sprint(s), o, 1e-5, func(i, c int) (float64, float64) {
+			want, _ := naiveAttention(&h, i, c)
+			return want, 1
+		})
+		do := randomMat(r, s.n, 12, 0)
+		dq, dk, dv := zeroMat(s.n, 12), zeroMat(s.n, 12), zeroMat(s.n, 12)
+		h.AttendBackward(dq, dk, dv, h.Q, h.K, h.V, o, do, lse)
+		i := s.n / 2
+		loss := func() (sum float64) { // only queries near i see key i
+			for j := range s.n {
+				if int(h.First[j]) <= i && i < int(h.Visible[j]) {
+					for c := range 12 {
+						v, _ := naiveAttention(&h, j, c)
+						sum += v * at(do, j, c)
+					}
+				}
+			}
+			return sum
+		}
+		if want, got := slope(&h.V.Row(i)[3], loss), at(dv, i, 3); !(math.Abs(got-want) <= 1e-3*(1+math.Abs(want))) {
+			t.Errorf("%v: dv %v, want %v", s, got, want)
+		}
+		if want, got := slope(&h.K.Row(i)[3], loss), at(dk, i, 3); !(math.Abs(got-want) <= 1e-3*(1+math.Abs(want))) {
+			t.Errorf("%v: dk %v, want %v", s, got, want)
+		}
+	}
+}
+
+func zeroMat(rows, cols int) kernel.Mat { return kernel.NewMat(rows, cols, make([]float32, rows*cols)) }
 
 // What lies behind the visible keys, NaN included, does not matter, and a query gives
 // the same result to the last bit alone as in a block.
@@ -80,7 +146,7 @@ func TestAttendSeesOnlyWhatIsVisible(t *testing.T) {
 	r := newRand(2)
 	h := randomHead(r, 50, 60, 6, 0, 11)
 	whole := randomMat(r, 50, 6, 0)
-	h.Attend(whole, nil)
+	h.attend(whole, nil)
 	for _, i := range []int{0, 1, 31, 32, 49} {
 		one := h
 		one.Q, one.Visible = h.Q.RowRange(i, i+1), h.Visible[i:i+1]
@@ -91,19 +157,19 @@ func TestAttendSeesOnlyWhatIsVisible(t *testing.T) {
 			}
 		}
 		got := randomMat(r, 1, 6, 0)
-		one.Attend(got, nil)
+		one.attend(got, nil)
 		same(t, fmt.Sprintf("query %d alone", i), got, whole.RowRange(i, i+1))
 	}
 }
 
 // Scores far beyond the range of e^x give the value of the best key.
 func TestAttendExtremeScores(t *testing.T) {
-	h := kernel.Head{
-		Q: kernel.NewMat(1, 1, []float32{1000}), K: kernel.NewMat(3, 1, []float32{-5, 7, 6}),
-		V: kernel.NewMat(3, 1, []float32{1, 2, 3}), Visible: []int32{3}, Scale: 1,
+	h := head{
+		Head: kernel.Head{Visible: []int32{3}, Scale: 1},
+		Q:    kernel.NewMat(1, 1, []float32{1000}), K: kernel.NewMat(3, 1, []float32{-5, 7, 6}), V: kernel.NewMat(3, 1, []float32{1, 2, 3}),
 	}
 	o, lse := kernel.NewMat(1, 1, make([]float32, 1)), make([]float32, 1)
-	h.Attend(o, lse)
+	h.attend(o, lse)
 	if o.Data[0] != 2 || lse[0] != 7000 {
 		t.Errorf("got %v, lse %v; want 2 and 7000", o.Data[0], lse[0])
 	}
@@ -118,7 +184,7 @@ func TestAttendBackward(t *testing.T) {
 		h := randomHead(r, s.m, s.n, s.dh, s.gap, s.first)
 		do := randomMat(r, s.m, s.dh, s.gap)
 		o, lse := randomMat(r, s.m, s.dh, s.gap), make([]float32, s.m)
-		h.Attend(o, lse)
+		h.attend(o, lse)
 		loss := func() (sum float64) {
 			for i := range s.m {
 				for c := range s.dh {
@@ -130,7 +196,7 @@ func TestAttendBackward(t *testing.T) {
 		}
 		before := randomMat(r, max(s.m, s.n), s.dh, s.gap) // gradients are added to what is there
 		dq, dk, dv := clone(before.RowRange(0, s.m)), clone(before.RowRange(0, s.n)), clone(before.RowRange(0, s.n))
-		h.AttendBackward(dq, dk, dv, o, do, lse)
+		h.AttendBackward(dq, dk, dv, h.Q, h.K, h.V, o, do, lse)
 		for _, g := range []struct {
 			name   string
 			x, got kernel.Mat

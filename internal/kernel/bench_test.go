@@ -41,7 +41,7 @@ func BenchmarkProduct(b *testing.B) {
 		r := newRand(1)
 		dst, a, w := randomMat(r, s[0], s[1], 0), randomMat(r, s[0], s[2], 0), kernel.DenseWeight(randomMat(r, s[1], s[2], 0))
 		packed := w
-		packed.Pack(nil)
+		packed.Pack(false, nil)
 		for name, w := range map[string]kernel.Weight{"mapped": w, "packed": packed} {
 			b.Run(fmt.Sprintf("%dx%dx%d/%s", s[0], s[1], s[2], name), func(b *testing.B) {
 				b.ReportAllocs()
@@ -70,10 +70,11 @@ func BenchmarkAttend(b *testing.B) {
 	const n, dh = 512, 64
 	h := randomHead(newRand(1), n, n, dh, 0, 1)
 	o, lse := randomMat(newRand(2), n, dh, 0), make([]float32, n)
+	h.attend(o, lse)
 	b.Run("forward", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			h.Attend(o, lse)
+			h.Attend(o, h.Q, lse)
 		}
 		reportRate(b, n*(n+1)*dh)
 	})
@@ -81,7 +82,7 @@ func BenchmarkAttend(b *testing.B) {
 		dq, dk, dv := clone(o), clone(o), clone(o)
 		b.ReportAllocs()
 		for b.Loop() {
-			h.AttendBackward(dq, dk, dv, o, o, lse)
+			h.AttendBackward(dq, dk, dv, h.Q, h.K, h.V, o, o, lse)
 		}
 	})
 }

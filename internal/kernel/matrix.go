@@ -53,11 +53,15 @@ type Weight struct {
 
 	// Other storage: whole blocks along the rows.
 	raw      []byte
+	kind     gguf.Type
 	codec    gguf.Codec
 	rowBytes int
 
-	pack       *packedWeight // Float32 storage only, or nil
-	out0, col0 int           // first row of the view in pack, first column in pack or raw
+	// What Pack made, or nil.
+	floats   *packedFloats
+	integers *packedIntegers
+
+	row0, col0 int // where the view begins in what Pack made; col0 also in raw
 }
 
 // NewWeight binds the bytes of a tensor of shape (rows, cols), cols fastest.
@@ -80,7 +84,7 @@ func NewWeight(rows, cols int, t gguf.Type, data []byte) (Weight, error) {
 	if len(data) != rows*rowBytes {
 		return Weight{}, fmt.Errorf("%d bytes for %d×%d %s values", len(data), rows, cols, t)
 	}
-	return Weight{Rows: rows, Cols: cols, raw: data, codec: codec, rowBytes: rowBytes}, nil
+	return Weight{Rows: rows, Cols: cols, raw: data, kind: t, codec: codec, rowBytes: rowBytes}, nil
 }
 
 // DenseWeight makes a weight of float32 values.
@@ -101,7 +105,7 @@ func (w Weight) BlockLen() int {
 
 // RowRange views rows [lo, hi): the outputs of a head or an expert.
 func (w Weight) RowRange(lo, hi int) Weight {
-	w.out0 += lo
+	w.row0 += lo
 	if w.codec == nil {
 		w.dense, w.Rows = w.dense.RowRange(lo, hi), hi-lo
 		return w
@@ -116,7 +120,9 @@ func (w Weight) RowRange(lo, hi int) Weight {
 func (w Weight) ColRange(lo, hi int) Weight {
 	w.col0 += lo
 	w.Cols = hi - lo
-	w.dense = w.dense.ColRange(lo, hi)
+	if w.codec == nil {
+		w.dense = w.dense.ColRange(lo, hi)
+	}
 	return w
 }
 
@@ -139,7 +145,7 @@ func (w Weight) panel(buf *[]float32, r0, r1, c0, c1 int) Mat {
 	m := NewMat(r1-r0, (last-first)*n, grow(buf, (r1-r0)*(last-first)*n))
 	for i := range m.Rows {
 		row := w.raw[(r0+i)*w.rowBytes:]
-		w.codec.Decode(m.Row(i), row[first*size:last*size])
+		decode(m.Row(i), row[first*size:last*size], w.kind, w.codec)
 	}
 	return m.ColRange(c0-first*n, c1-first*n)
 }

@@ -6,41 +6,81 @@ import (
 	"github.com/elastiformer/elastiformer/internal/simd"
 )
 
-// packedWeight is a float32 weight in the layout that products want: panels of 16
-// outputs, each (in, 16), and two panels of zeros behind them for tiles at the edge.
-type packedWeight struct {
-	once    sync.Once
-	source  Mat       // (out, in)
-	release func()    // says that source is no longer needed
-	data    []float32 // (⌈out/16⌉+2, stride): each (in, 16), in rounded up to whole squares
-}
-
-// Pack makes products with a float32 weight, not those with its transpose, use a copy
-// in the layout of their tiles: a few rows then run at the speed of memory instead of
-// that of packing. The values of a product do not change. The copy is made when it is
-// first needed, and then release, unless nil, is called: what the weight was made of may
-// leave the memory, as long as it can still be read. Another weight stays as it is.
-func (w *Weight) Pack(release func()) {
-	if w.codec == nil && w.Rows > 0 && w.Cols > 0 {
-		w.pack, w.out0, w.col0 = &packedWeight{source: w.dense, release: release}, 0, 0
+// Pack makes products with a weight, not those with its transpose, use a copy in the
+// layout of their kernels: a few rows then run at the speed of memory instead of that of
+// packing. Of a float32 weight the values of products do not change. With integers set,
+// products with a weight in 8 or 4 bits (see [Repackable]) are those of integers, and their
+// activations are rounded to 8 bits (see [Quantised]). Other weights stay as they are.
+//
+// The copy is made when it is first needed, and then release, unless nil, is called: what
+// the weight was made of may leave the memory, as long as it can still be read.
+func (w *Weight) Pack(integers bool, release func()) {
+	switch {
+	case w.Rows == 0 || w.Cols == 0 || w.row0 != 0 || w.col0 != 0:
+	case w.codec == nil:
+		w.floats = &packedFloats{source: w.dense, release: release}
+	case integers && Repackable(w.kind, w.Rows, w.Cols):
+		w.integers = &packedIntegers{source: *w, release: release}
 	}
 }
 
-// packed says whether the weight has panels of which its first output starts one.
-func (w *Weight) packed() bool { return w.pack != nil && w.out0%panel == 0 }
+// packedIntegers is a quantised weight repacked for products of integers.
+type packedIntegers struct {
+	once    sync.Once
+	source  Weight
+	release func()
+	packed  Quantised
+}
+
+// quantised is the view of w in integers; ok is false where there is none, or none that
+// begins and ends where w does.
+func (w *Weight) quantised() (q Quantised, ok bool) {
+	if w.integers == nil {
+		return Quantised{}, false
+	}
+	w.integers.once.Do(w.integers.fill)
+	if q, ok = w.integers.packed.RowRange(w.row0, w.row0+w.Rows); !ok {
+		return Quantised{}, false
+	}
+	return q.ColRange(w.col0, w.col0+w.Cols)
+}
+
+func (p *packedIntegers) fill() {
+	w := &p.source
+	var err error
+	if p.packed, err = NewQuantised(w.Rows, w.Cols, w.kind, w.raw); err != nil {
+		panic("kernel: " + err.Error()) // Pack has seen that it can be repacked
+	}
+	if p.release != nil {
+		p.release()
+	}
+}
+
+// packedFloats is a float32 weight in panels of 16 outputs, each (in, 16), with two
+// panels of zeros behind them for tiles at the edge.
+type packedFloats struct {
+	once    sync.Once
+	source  Mat // (out, in)
+	release func()
+	data    []float32 // (⌈out/16⌉+2, stride): each (in, 16), in rounded up to whole squares
+}
+
+// panelled says whether the weight has panels of which its first output starts one.
+func (w *Weight) panelled() bool { return w.floats != nil && w.row0%panel == 0 }
 
 // panels returns the panels of outputs from c on, a multiple of 16, for inputs from k on,
 // and how many floats lie between two panels.
 func (w *Weight) panels(c, k int) (b []float32, stride int) {
-	w.pack.once.Do(w.pack.fill)
-	stride = w.pack.stride()
-	return w.pack.data[(w.out0+c)/panel*stride+(w.col0+k)*panel:], stride
+	p := w.floats
+	p.once.Do(p.fill)
+	stride = p.stride()
+	return p.data[(w.row0+c)/panel*stride+(w.col0+k)*panel:], stride
 }
 
 // stride is how many floats a panel takes: as many as packing it may write.
-func (p *packedWeight) stride() int { return roundUp(p.source.Cols, panel) * panel }
+func (p *packedFloats) stride() int { return roundUp(p.source.Cols, panel) * panel }
 
-func (p *packedWeight) fill() {
+func (p *packedFloats) fill() {
 	m := p.source
 	n := tasks(m.Rows, panel)
 	size := p.stride()

@@ -46,6 +46,10 @@ type product struct {
 //
 //	dst[i,j] = Σ_k a[i,k]·w[j,k]
 func MulNT(dst, a Mat, w Weight, accumulate bool) {
+	if q, ok := w.quantised(); ok {
+		q.mulNT(dst, a, accumulate)
+		return
+	}
 	p := newNT(dst, nil, a, nil, w, accumulate)
 	p.parallel()
 }
@@ -54,6 +58,10 @@ func MulNT(dst, a Mat, w Weight, accumulate bool) {
 // chosen rows: row dstRows[i] of dst from row rows[i] of a. dstRows holds no row twice;
 // either list may be nil for all rows in order. The values are the same.
 func SerialNT(dst Mat, dstRows []int32, a Mat, rows []int32, w Weight, accumulate bool) {
+	if q, ok := w.quantised(); ok {
+		q.serialNT(dst, dstRows, a, rows, accumulate)
+		return
+	}
 	p := newNT(dst, dstRows, a, rows, w, accumulate)
 	p.serial(0, p.m, 0, p.n)
 }
@@ -151,7 +159,7 @@ func (p *product) serial(r0, r1, c0, c1 int) {
 		return
 	}
 	inner := blockInner
-	if r1-r0 == 1 && p.w.packed() {
+	if r1-r0 == 1 && p.w.panelled() {
 		inner = p.k // nothing is copied
 	}
 	scratch := packings.Get().(*packing)
@@ -239,7 +247,7 @@ func (p *product) packA(s *packing, r, m, k0, k1 int) []float32 {
 
 // operandB returns columns [c0, c1) of op(w) over [k0, k1) as panels, stride floats apart.
 func (p *product) operandB(s *packing, c0, c1, k0, k1, panels int) (b []float32, stride int) {
-	if p.form == formNT && p.w.packed() {
+	if p.form == formNT && p.w.panelled() {
 		return p.w.panels(c0, k0)
 	}
 	p.packB(s, c0, c1, k0, k1, panels)

@@ -10,7 +10,7 @@ import (
 )
 
 // storage lists the types a weight may be stored in.
-var storage = []gguf.Type{gguf.TypeF32, gguf.TypeF16, gguf.TypeBF16, gguf.TypeQ8_0}
+var storage = []gguf.Type{gguf.TypeF32, gguf.TypeF16, gguf.TypeBF16, gguf.TypeQ8_0, gguf.TypeQ4_0}
 
 // ulp is the rounding of a float32 near one.
 const ulp = 1.0 / (1 << 24)

@@ -9,41 +9,66 @@ type Attending struct {
 	Rope                    *kernel.Rope // nil: no rotation
 }
 
-// Cache holds the keys and values of one layer for one sequence: (Len, K·Dh) each,
-// keys already rotated. Tokens that skip the module never enter.
-type Cache struct {
-	Len  int
-	k, v []float32
+// Cache holds the keys and values of one layer for one sequence, keys already rotated.
+// Tokens that skip the module never enter.
+type Cache struct{ heads []kernel.KeyValues } // (K)
+
+// Len is how many tokens the cache holds.
+func (c *Cache) Len() int {
+	if len(c.heads) == 0 {
+		return 0
+	}
+	return c.heads[0].Len
 }
 
-// Truncate forgets all but the first n entries.
-func (c *Cache) Truncate(n int) { c.Len = min(c.Len, n) }
+// Truncate forgets all but the first n tokens.
+func (c *Cache) Truncate(n int) {
+	for i := range c.heads {
+		c.heads[i].Len = min(c.heads[i].Len, n)
+	}
+}
 
-// extend appends rows and returns all keys and values.
-func (c *Cache) extend(k, v *Var) (keys, values kernel.Mat) {
-	c.k = append(c.k[:c.Len*k.Cols], k.Data...)
-	c.v = append(c.v[:c.Len*v.Cols], v.Data...)
-	c.Len += k.Rows
-	return kernel.NewMat(c.Len, k.Cols, c.k), kernel.NewMat(c.Len, v.Cols, c.v)
+// reserve makes room for n more tokens.
+func (c *Cache) reserve(n int, a Attending) {
+	if c.heads == nil {
+		c.heads = make([]kernel.KeyValues, a.KVHeads)
+		for i := range c.heads {
+			c.heads[i] = kernel.NewKeyValues(0, a.HeadDim, make([]float32, kernel.KeyValuesSize(0, a.HeadDim)))
+		}
+	}
+	for i := range c.heads {
+		if h := &c.heads[i]; h.Len+n > h.Cap {
+			*h = h.Grown(h.Len + n)
+		}
+	}
 }
 
 // context is what the queries of a batch may look at.
 type context struct {
-	k, v    kernel.Mat // (rows, K·Dh); with a cache, of the one sequence
-	cached  bool
-	visible []int32 // (rows): keys row r sees, counted from its sequence's first
+	kv      []kernel.KeyValues // (S·K), of sequence s and key head h at s·K+h
+	visible []int32            // (rows): keys row r sees, counted from its sequence's first
 }
 
 // contextOf makes the causal context of a layout: a row sees what the cache holds
-// and the rows of its own sequence up to itself.
-func contextOf(k, v *Var, l *Layout, cache *Cache) context {
-	c := context{k: k.Mat(), v: v.Mat(), visible: make([]int32, l.Rows())}
+// and the rows of its own sequence up to itself. k, v (T, K·Dh).
+func (t *Tape) contextOf(k, v *Var, a Attending, l *Layout, cache *Cache) context {
+	c := context{visible: make([]int32, l.Rows())}
 	past := 0
 	if cache != nil {
-		past = cache.Len
-		c.k, c.v = cache.extend(k, v)
-		c.cached = true
+		past = cache.Len()
+		cache.reserve(k.Rows, a)
+		c.kv = cache.heads
+	} else {
+		c.kv = make([]kernel.KeyValues, l.Sequences()*a.KVHeads)
+		for i := range c.kv {
+			n := l.Start[i/a.KVHeads+1] - l.Start[i/a.KVHeads]
+			c.kv[i] = kernel.NewKeyValues(n, a.HeadDim, t.Floats(kernel.KeyValuesSize(n, a.HeadDim)))
+		}
 	}
+	kernel.Parallel(len(c.kv), func(i int) {
+		s, h := i/a.KVHeads, i%a.KVHeads
+		c.kv[i].Append(block(k.Mat(), l, s, h, a.HeadDim), block(v.Mat(), l, s, h, a.HeadDim))
+	})
 	for s := range l.Sequences() {
 		for r := l.Start[s]; r < l.Start[s+1]; r++ {
 			c.visible[r] = int32(past + r - l.Start[s] + 1)
@@ -52,14 +77,14 @@ func contextOf(k, v *Var, l *Layout, cache *Cache) context {
 	return c
 }
 
-// head is query head h of sequence s without its queries.
-func (c *context) head(a Attending, l *Layout, s, h int) kernel.Head {
-	k, v := c.k, c.v
-	if !c.cached {
-		k, v = k.RowRange(l.Start[s], l.Start[s+1]), v.RowRange(l.Start[s], l.Start[s+1])
-	}
-	kv := h / (a.Heads / a.KVHeads) * a.HeadDim
-	return kernel.Head{K: k.ColRange(kv, kv+a.HeadDim), V: v.ColRange(kv, kv+a.HeadDim), Scale: a.Scale}
+// head is what query head h of sequence s sees, for queries with the given context.
+func (c *context) head(a Attending, s, h int, visible []int32) kernel.Head {
+	return kernel.Head{KV: &c.kv[s*a.KVHeads+h/(a.Heads/a.KVHeads)], Visible: visible, Scale: a.Scale}
+}
+
+// block views head h of sequence s: m (T, heads·Dh).
+func block(m kernel.Mat, l *Layout, s, h, dh int) kernel.Mat {
+	return m.RowRange(l.Start[s], l.Start[s+1]).ColRange(h*dh, (h+1)*dh)
 }
 
 // scoreMACs is the work of one head for the given queries: Dh for the score and Dh
@@ -88,19 +113,9 @@ func (t *Tape) Rotate(x *Var, a Attending, pos []int32) {
 // (T, H·Dh). Query head h reads key head h/(H/K). With a cache, which only a tape
 // that does not record takes, the layout is one sequence that continues it.
 func (t *Tape) Attention(q, k, v *Var, a Attending, l *Layout, cache *Cache) *Var {
-	o := t.NewVar(q.Rows, q.Cols, q.Grad != nil || k.Grad != nil || v.Grad != nil)
-	c := contextOf(k, v, l, cache)
+	o := t.NewVar(q.Rows, q.Cols, wanted(q, k, v))
+	c := t.contextOf(k, v, a, l, cache)
 	t.MACs[WorkScores] += int64(a.Heads) * a.scoreMACs(c.visible)
-	head := func(s, h int) kernel.Head {
-		head := c.head(a, l, s, h)
-		head.Q = q.Mat().RowRange(l.Start[s], l.Start[s+1]).ColRange(h*a.HeadDim, (h+1)*a.HeadDim)
-		head.Visible = c.visible[l.Start[s]:l.Start[s+1]]
-		return head
-	}
-	of := func(m kernel.Mat, s, h, heads int) kernel.Mat {
-		d := m.Cols / heads
-		return m.RowRange(l.Start[s], l.Start[s+1]).ColRange(h*d, (h+1)*d)
-	}
 	var lse []float32 // (H, T)
 	if o.Grad != nil {
 		lse = t.Floats(a.Heads * q.Rows)
@@ -111,10 +126,11 @@ func (t *Tape) Attention(q, k, v *Var, a Attending, l *Layout, cache *Cache) *Va
 		}
 		return lse[h*q.Rows+l.Start[s] : h*q.Rows+l.Start[s+1]]
 	}
+	head := func(s, h int) kernel.Head { return c.head(a, s, h, c.visible[l.Start[s]:l.Start[s+1]]) }
 	kernel.Parallel(l.Sequences()*a.Heads, func(i int) {
 		s, h := i/a.Heads, i%a.Heads
 		head := head(s, h)
-		head.Attend(of(o.Mat(), s, h, a.Heads), lseOf(s, h))
+		head.Attend(block(o.Mat(), l, s, h, a.HeadDim), block(q.Mat(), l, s, h, a.HeadDim), lseOf(s, h))
 	})
 	if o.Grad == nil {
 		return o
@@ -123,12 +139,13 @@ func (t *Tape) Attention(q, k, v *Var, a Attending, l *Layout, cache *Cache) *Va
 	t.Step(func() {
 		// Heads that share keys add to the same gradient: one task takes them all.
 		group := a.Heads / a.KVHeads
+		of := func(m kernel.Mat, s, h int) kernel.Mat { return block(m, l, s, h, a.HeadDim) }
 		kernel.Parallel(l.Sequences()*a.KVHeads, func(i int) {
 			s, kv := i/a.KVHeads, i%a.KVHeads
 			for h := kv * group; h < (kv+1)*group; h++ {
 				head := head(s, h)
-				head.AttendBackward(of(dq, s, h, a.Heads), of(dk, s, kv, a.KVHeads), of(dv, s, kv, a.KVHeads),
-					of(o.Mat(), s, h, a.Heads), of(o.GradMat(), s, h, a.Heads), lseOf(s, h))
+				head.AttendBackward(of(dq, s, h), of(dk, s, kv), of(dv, s, kv),
+					of(q.Mat(), s, h), of(k.Mat(), s, kv), of(v.Mat(), s, kv), of(o.Mat(), s, h), of(o.GradMat(), s, h), lseOf(s, h))
 			}
 		})
 	})

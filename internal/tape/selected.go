@@ -37,7 +37,7 @@ func (t *Tape) SelectedAttention(x *Var, b *AttentionBlock, l *Layout, u *Units,
 	t.forwardOnly()
 	k, v := t.Linear(x, b.K, l, WorkProjection), t.Linear(x, b.V, l, WorkProjection)
 	t.Rotate(k, b.Attending, l.Pos)
-	c := contextOf(k, v, l, cache)
+	c := t.contextOf(k, v, b.Attending, l, cache)
 	rows, start := u.byUnit()
 
 	q := t.chosenQueries(x, b, l, rows, start)
@@ -90,9 +90,8 @@ func (t *Tape) attendChosen(o, q *Var, b *AttentionBlock, l *Layout, c *context,
 		if lo == hi {
 			return
 		}
-		head := c.head(b.Attending, l, s, h)
-		head.Q, head.Visible = q.Mat().RowRange(lo, hi), visible[lo:hi]
-		head.Attend(o.Mat().RowRange(lo, hi), nil)
+		head := c.head(b.Attending, s, h, visible[lo:hi])
+		head.Attend(o.Mat().RowRange(lo, hi), q.Mat().RowRange(lo, hi), nil)
 	})
 }
 

@@ -178,8 +178,8 @@ func TestCacheInPieces(t *testing.T) {
 				}
 				from += m
 			}
-			if cache.Len != n {
-				t.Errorf("the cache holds %d entries, want %d", cache.Len, n)
+			if cache.Len() != n {
+				t.Errorf("the cache holds %d entries, want %d", cache.Len(), n)
 			}
 		}
 	}
