@@ -46,7 +46,10 @@ func SerialSiLUMul(h, g, u Mat) {
 func SiLUMulBackward(dg, du, g, u, dh Mat) {
 	ParallelRows(dh.Rows, func(lo, hi int) {
 		for t := lo; t < hi; t++ {
-			simd.SiLUMulBackward(dg.Row(t), du.Row(t), g.Row(t), u.Row(t), dh.Row(t))
+			SiLUMulRowBackward(dg.Row(t), du.Row(t), g.Row(t), u.Row(t), dh.Row(t))
 		}
 	})
 }
+
+// SiLUMulRowBackward is SiLUMulBackward for one row, or a part of one.
+func SiLUMulRowBackward(dg, du, g, u, dh []float32) { simd.SiLUMulBackward(dg, du, g, u, dh) }

@@ -101,3 +101,43 @@ func reportRate(b *testing.B, macs int) {
 	b.Helper()
 	b.ReportMetric(float64(macs)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
 }
+
+// Units of a module: half of the experts of every row.
+func BenchmarkGroups(b *testing.B) {
+	const rows, d, f = 512, 768, 2048
+	for _, width := range []int{16, 32, 64} {
+		r := newRand(1)
+		g := &kernel.Groups{Start: []int{0}}
+		for range f / width {
+			for i := range rows {
+				if r.IntN(2) == 0 {
+					g.Rows = append(g.Rows, int32(i))
+				}
+			}
+			g.Start = append(g.Start, len(g.Rows))
+		}
+		x, h, y := randomMat(r, rows, d, 0), randomMat(r, 2*len(g.Rows), width, 0), randomMat(r, rows, d, 0)
+		up, gate, down := kernel.DenseWeight(randomMat(r, f, d, 0)), kernel.DenseWeight(randomMat(r, f, d, 0)), kernel.DenseWeight(randomMat(r, d, f, 0))
+		for _, pack := range []bool{false, true} {
+			if pack {
+				up.Pack(false, nil)
+				gate.Pack(false, nil)
+				down.Pack(false, nil)
+			}
+			b.Run(fmt.Sprintf("mul/%d/packed %t", width, pack), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					kernel.MulGroups(h, x, g, gate, up)
+				}
+				reportRate(b, len(g.Rows)*2*width*d)
+			})
+			b.Run(fmt.Sprintf("add/%d/packed %t", width, pack), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					kernel.AddGroups(y, h.RowRange(0, len(g.Rows)), g, down)
+				}
+				reportRate(b, len(g.Rows)*width*d)
+			})
+		}
+	}
+}

@@ -176,7 +176,7 @@ func (p *product) block(s *packing, r0, r1, c0, c1, k0, k1 int) {
 	step := simd.PanelStep()
 	panels := roundUp(tasks(c1-c0, panel), step)
 	k := k1 - k0
-	b, stride := p.operandB(s, c0, c1, k0, k1, panels)
+	b, stride := p.operandB(s, s.b, c0, c1, k0, k1, panels)
 	whole := (c1 - c0) / panel / step * step // panels that lie within the destination
 	for r, height := r0, simd.TileRows(); r < r1; r += height {
 		m := min(height, r1-r)
@@ -245,18 +245,19 @@ func (p *product) packA(s *packing, r, m, k0, k1 int) []float32 {
 	return s.a
 }
 
-// operandB returns columns [c0, c1) of op(w) over [k0, k1) as panels, stride floats apart.
-func (p *product) operandB(s *packing, c0, c1, k0, k1, panels int) (b []float32, stride int) {
+// operandB returns columns [c0, c1) of op(w) over [k0, k1) as panels, stride floats apart;
+// unless the weight has them, they are packed to room.
+func (p *product) operandB(s *packing, room []float32, c0, c1, k0, k1, panels int) (b []float32, stride int) {
 	if p.form == formNT && p.w.panelled() {
 		return p.w.panels(c0, k0)
 	}
-	p.packB(s, c0, c1, k0, k1, panels)
-	return s.b, (k1 - k0) * panel
+	p.packB(s, room, c0, c1, k0, k1, panels)
+	return room, (k1 - k0) * panel
 }
 
 // packB packs columns [c0, c1) of op(w) over [k0, k1) into panels, with zeros behind the
 // last column.
-func (p *product) packB(s *packing, c0, c1, k0, k1, panels int) {
+func (p *product) packB(s *packing, room []float32, c0, c1, k0, k1, panels int) {
 	k := k1 - k0
 	size := k * panel
 	var values Mat
@@ -264,7 +265,7 @@ func (p *product) packB(s *packing, c0, c1, k0, k1, panels int) {
 		values = p.w.panel(&s.decoded, k0, k1, c0, c1)
 	}
 	for i := range panels {
-		dst := s.b[i*size : (i+1)*size+simd.PackSlack]
+		dst := room[i*size : (i+1)*size+simd.PackSlack]
 		c := c0 + i*panel
 		switch width := min(panel, c1-c); {
 		case width <= 0:

@@ -64,12 +64,7 @@ func (q Quantised) mulNT(dst, a Mat, accumulate bool) {
 	if a.Rows == 0 || q.Rows == 0 {
 		return
 	}
-	x := newActivations(a.Rows, a.Cols)
-	ParallelChunks(a.Rows, max(1, quantTaskWork/16/max(1, a.Cols)), func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			simd.QuantiseInt8(x.row(i), a.Row(i))
-		}
-	})
+	x := quantiseRows(a)
 	step := q.taskCols(a.Rows)
 	rowTasks, colTasks := tasks(a.Rows, quantTaskRows), tasks(q.Rows, step)
 	Parallel(rowTasks*colTasks, func(i int) { // all rows by the same weights before the next weights

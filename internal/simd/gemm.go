@@ -77,3 +77,28 @@ func PackRows(dst []float32, width int, src []float32, stride, k int) {
 		copy(dst[l*width:(l+1)*width], src[l*stride:])
 	}
 }
+
+// ListStep is what the inner dimension of MulList must be a multiple of.
+const ListStep = 4
+
+// MulList computes n rows of a product where they lie, unpacked,
+//
+//	c[i][cols[p] + j] (+)= Σ_l a[i][offset + l] · b[p][16l + j]
+//
+// for each panel p of b, a multiple of ListPanels of them, j in [0, 16), l in [0, k). The
+// rows are listed in groups of ListRows, the last with fewer: the addresses of the rows of
+// a, then those of the rows of c. It is for rows that are used with few panels, such as the
+// tokens that chose an expert. Elements are the chains that MulPanels computes.
+func MulList(list []*float32, n, offset int, b [][]float32, cols []int, k int, accumulate bool) {
+	if k < 1 || k%ListStep != 0 || len(list) < 2*n || len(b)%ListPanels() != 0 || len(cols) != len(b) {
+		panic("simd: operands of a list do not fit")
+	}
+	for _, p := range b {
+		if len(p) < k*PanelWidth {
+			panic("simd: a panel of a list is too short")
+		}
+	}
+	if n > 0 {
+		mulList(list, n, offset, b, cols, k, accumulate)
+	}
+}

@@ -105,3 +105,57 @@ func packRows(dst []float32, width int, src []float32, stride, k int) {
 		packRowsGeneric(dst, width, src, stride, k)
 	}
 }
+
+// ListRows is how many rows a group of MulList has at the level in use.
+func ListRows() int {
+	switch Current() {
+	case AVX512:
+		return 8
+	case AVX2:
+		return 6
+	default:
+		return genericListRows
+	}
+}
+
+// ListPanels is what the number of panels of MulList must be a multiple of.
+func ListPanels() int {
+	if Current() == AVX512 {
+		return 2
+	}
+	return 1
+}
+
+func mulList(list []*float32, n, offset int, b [][]float32, cols []int, k int, accumulate bool) {
+	if Current() == Generic {
+		mulListGeneric(list, n, offset, b, cols, k, accumulate)
+		return
+	}
+	height, most := ListRows(), max(1, listCall/k)
+	for n >= height {
+		groups := min(n/height, most)
+		mulGroups(list, groups, height, offset, b, cols, k, accumulate)
+		n -= groups * height
+		list = list[2*groups*height:]
+	}
+	if n > 0 {
+		mulGroups(list, 1, n, offset, b, cols, k, accumulate)
+	}
+}
+
+// listCall is about how many steps of k one call does: 100 µs.
+const listCall = 1 << 15
+
+// mulGroups computes groups of m rows.
+func mulGroups(list []*float32, groups, m, offset int, b [][]float32, cols []int, k int, accumulate bool) {
+	first := &list[0]
+	if Current() == AVX2 {
+		for p := range b {
+			listAVX2(first, groups, m, 4*offset, &b[p][0], nil, k, 4*cols[p], 0, accumulate)
+		}
+		return
+	}
+	for p := 0; p < len(b); p += 2 {
+		listAVX512(first, groups, m, 4*offset, &b[p][0], &b[p+1][0], k, 4*cols[p], 4*cols[p+1], accumulate)
+	}
+}

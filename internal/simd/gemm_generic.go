@@ -4,6 +4,7 @@ package simd
 const (
 	genericTileRows  = 4
 	genericPanelStep = 1
+	genericListRows  = 4
 )
 
 // mulPanelsGeneric adds in float64 and rounds after every step, which is a fused
@@ -40,5 +41,26 @@ func packColumnsGeneric(dst []float32, width int, rows *Rows, offset, k int) int
 func packRowsGeneric(dst []float32, width int, src []float32, stride, k int) {
 	for l := range k {
 		copy(dst[l*width:(l+1)*width], src[l*stride:])
+	}
+}
+
+func mulListGeneric(list []*float32, n, offset int, b [][]float32, cols []int, k int, accumulate bool) {
+	for first := 0; first < n; first += genericListRows {
+		m := min(genericListRows, n-first)
+		for i := range m {
+			a := floats(address(list[2*first+i], offset), k)
+			for p, w := range b {
+				out := floats(address(list[2*first+m+i], cols[p]), PanelWidth)
+				if !accumulate {
+					clear(out)
+				}
+				for l, v := range a {
+					x := float64(v)
+					for j, y := range w[l*PanelWidth:][:PanelWidth] {
+						out[j] = float32(x*float64(y) + float64(out[j]))
+					}
+				}
+			}
+		}
 	}
 }

@@ -19,3 +19,13 @@ func packColumns(dst []float32, width int, rows *Rows, offset, k int) int {
 func packRows(dst []float32, width int, src []float32, stride, k int) {
 	packRowsGeneric(dst, width, src, stride, k)
 }
+
+// ListRows is how many rows a group of MulList has.
+func ListRows() int { return genericListRows }
+
+// ListPanels is what the number of panels of MulList must be a multiple of.
+func ListPanels() int { return 1 }
+
+func mulList(list []*float32, n, offset int, b [][]float32, cols []int, k int, accumulate bool) {
+	mulListGeneric(list, n, offset, b, cols, k, accumulate)
+}

@@ -72,6 +72,67 @@ func testTile(t *testing.T, r *rand.Rand, m, panels, k int, accumulate, loose bo
 	}
 }
 
+// Listed rows give what packed tiles give, and nothing else is written to.
+func TestMulList(t *testing.T) {
+	onLevels(t, func(t *testing.T, l Level) {
+		r := rand.New(rand.NewPCG(3, 1))
+		for n := range 3*ListRows() + 2 {
+			for panels := 0; panels <= 4; panels += ListPanels() {
+				for _, k := range []int{4, 8, 28} {
+					for _, accumulate := range []bool{false, true} {
+						testList(t, r, n, panels, k, accumulate, l == Generic)
+					}
+				}
+			}
+		}
+	})
+}
+
+func testList(t *testing.T, r *rand.Rand, n, panels, k int, accumulate, loose bool) {
+	t.Helper()
+	const offset = 2
+	width := panels*(PanelWidth+3) + 1
+	a, c := normals(r, n*(offset+k+1)+1), normals(r, n*width+1)
+	before := append([]float32(nil), c...)
+	var b [][]float32
+	var cols []int
+	for p := range panels {
+		b = append(b, normals(r, k*PanelWidth))
+		cols = append(cols, (panels-1-p)*(PanelWidth+3)+1)
+	}
+	order := r.Perm(n) // row i of a goes to row order[i] of c
+	var list []*float32
+	for i := 0; i < n; i += ListRows() {
+		m := min(ListRows(), n-i)
+		for j := range m {
+			list = append(list, &a[(i+j)*(offset+k+1)])
+		}
+		for j := range m {
+			list = append(list, &c[order[i+j]*width])
+		}
+	}
+	MulList(list, n, offset, b, cols, k, accumulate)
+	want := append([]float32(nil), before...)
+	for i, to := range order {
+		for p := range panels {
+			for j := range PanelWidth {
+				v := &want[to*width+cols[p]+j]
+				if !accumulate {
+					*v = 0
+				}
+				for l := range k {
+					*v = fma(a[i*(offset+k+1)+offset+l], b[p][l*PanelWidth+j], *v)
+				}
+			}
+		}
+	}
+	for i, v := range c {
+		if v != want[i] && (!loose || math.Abs(float64(v-want[i])) > 1e-6*(1+math.Abs(float64(want[i])))) {
+			t.Fatalf("%d rows, %d panels, %d steps: value %d = %v, want %v", n, panels, k, i, v, want[i])
+		}
+	}
+}
+
 // fma is x·y + z rounded once: a product of floats is exact in float64, and rounding the
 // sum to odd before it is rounded to float32 keeps what decides a tie.
 func fma(x, y, z float32) float32 {

@@ -41,26 +41,27 @@ func (u *Units) mask(t *Tape) kernel.Mat {
 	return m
 }
 
-// byUnit turns the choice round: unit i was chosen by rows[start[i]:start[i+1]],
-// ascending.
-func (u *Units) byUnit() (rows []int32, start []int) {
-	start = make([]int, u.N+1)
+// groups turns the choice round: for each unit, the rows that chose it.
+func (u *Units) groups() *kernel.Groups {
+	g := &kernel.Groups{Rows: make([]int32, len(u.Chosen)), Start: make([]int, u.N+1)}
 	for _, i := range u.Chosen {
-		start[i+1]++
+		g.Start[i+1]++
 	}
 	for i := range u.N {
-		start[i+1] += start[i]
+		g.Start[i+1] += g.Start[i]
 	}
-	rows = make([]int32, len(u.Chosen))
-	next := slices.Clone(start)
+	next := slices.Clone(g.Start)
 	for r := range u.Rows() {
 		for _, i := range u.Row(r) {
-			rows[next[i]] = int32(r)
+			g.Rows[next[i]] = int32(r)
 			next[i]++
 		}
 	}
-	return rows, start
+	return g
 }
+
+// gainOf is the weight of unit i in row r.
+func (u *Units) gainOf(r int32, i int) float32 { return u.Gain.Data[int(r)*u.N+i] }
 
 // ScaleUnits weighs equal blocks of columns: block i of row r is multiplied by the
 // gain of unit i, or by zero where it was not chosen. x (T, N·w) → (T, N·w).

@@ -114,7 +114,7 @@ func (m *Model) attention(t *tape.Tape, layer int, n *tape.Var, l *tape.Layout, 
 		b.Q.Low, b.K.Low = r.LowRank(layer, Q), r.LowRank(layer, K)
 		b.V.Low, b.O.Low = r.LowRank(layer, V), r.LowRank(layer, O)
 	}
-	if units != nil && !t.Recording() {
+	if units != nil {
 		y := t.SelectedAttention(n, &b, l, units, c)
 		t.Compensate(y, units)
 		return y
@@ -124,15 +124,7 @@ func (m *Model) attention(t *tape.Tape, layer int, n *tape.Var, l *tape.Layout, 
 	v := t.Linear(n, b.V, l, tape.WorkProjection)
 	t.Rotate(q, b.Attending, l.Pos)
 	t.Rotate(k, b.Attending, l.Pos)
-	o := t.Attention(q, k, v, b.Attending, l, c)
-	if units != nil {
-		o = t.ScaleUnits(o, units)
-	}
-	y := t.Linear(o, b.O, l, tape.WorkProjection)
-	if units != nil {
-		t.Compensate(y, units)
-	}
-	return y
+	return t.Linear(t.Attention(q, k, v, b.Attending, l, c), b.O, l, tape.WorkProjection)
 }
 
 func (m *Model) feedForward(t *tape.Tape, layer int, n *tape.Var, l *tape.Layout, r Router, _ *tape.Cache) *tape.Var {
@@ -142,18 +134,11 @@ func (m *Model) feedForward(t *tape.Tape, layer int, n *tape.Var, l *tape.Layout
 		units = r.Units(t, layer, FeedForward, n, l)
 		b.Gate.Low, b.Up.Low, b.Down.Low = r.LowRank(layer, Gate), r.LowRank(layer, Up), r.LowRank(layer, Down)
 	}
-	if units != nil && !t.Recording() {
+	if units != nil {
 		y := t.SelectedFeedForward(n, &b, l, units)
 		t.Compensate(y, units)
 		return y
 	}
 	h := t.SiLUMul(t.Linear(n, b.Gate, l, tape.WorkFeedForward), t.Linear(n, b.Up, l, tape.WorkFeedForward))
-	if units != nil {
-		h = t.ScaleUnits(h, units)
-	}
-	y := t.Linear(h, b.Down, l, tape.WorkFeedForward)
-	if units != nil {
-		t.Compensate(y, units)
-	}
-	return y
+	return t.Linear(h, b.Down, l, tape.WorkFeedForward)
 }

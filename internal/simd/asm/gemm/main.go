@@ -42,6 +42,8 @@ func main() {
 	avx2.tile(2, 3)
 	avx2.tile(4, 1)
 
+	avx512.list(8, 2)
+	avx2.list(6, 1)
 	avx512.packRows()
 	avx2.packRows()
 	avx512.transpose()

@@ -1,0 +1,87 @@
+package tape
+
+import "github.com/elastiformer/elastiformer/internal/kernel"
+
+// SelectedFeedForward is the gated module in which each row computes only the experts,
+// equal blocks of the F neurons, that it chose: x (T, D) → (T, D). Where the gains of all
+// experts want a gradient (u.Dense), a recording tape computes what every expert makes of
+// a row, and only the chosen ones' share of the output and of the gradient of x.
+func (t *Tape) SelectedFeedForward(x *Var, b *GatedBlock, l *Layout, u *Units) *Var {
+	if t.masked(b.Gate, b.Up, b.Down) {
+		h := t.SiLUMul(t.Linear(x, b.Gate, l, WorkFeedForward), t.Linear(x, b.Up, l, WorkFeedForward))
+		return t.Linear(t.ScaleUnits(h, u), b.Down, l, WorkFeedForward)
+	}
+	c := choose(u, b.Gate.W.Rows/u.N)
+	y := t.NewVar(x.Rows, b.Down.W.Rows, wanted(x, u.Gain))
+	if y.Grad != nil && u.Dense {
+		t.allExperts(y, x, b, l, &c)
+	} else {
+		t.chosenExperts(y, x, b, l, &c)
+	}
+	return y
+}
+
+// chosenExperts computes the experts that were chosen.
+//
+//	backward: dh = dy·Down, dgain = dh·h, then through gain, the activation, Gate and Up
+func (t *Tape) chosenExperts(y, x *Var, b *GatedBlock, l *Layout, c *chosen) {
+	n, w := len(c.Rows), c.width
+	both := t.outputs(c, x, l, WorkFeedForward, b.Gate, b.Up) // (2n, w)
+	gate, up := both.RowRange(0, n), both.RowRange(n, 2*n)
+	h, weighted := t.scratch(n, w), t.scratch(n, w)
+	kernel.SiLUMul(h, gate, up)
+	c.weigh(weighted, h, false)
+	t.join(y, c, weighted, b.Down, l, WorkFeedForward)
+	if y.Grad == nil {
+		return
+	}
+	t.Step(func() {
+		dh := t.scratch(n, w)
+		kernel.MulGroupsBack(dh, y.GradMat(), c.Groups, b.Down.W.Weight)
+		c.addGains(h, dh)
+		if x.Grad == nil {
+			return
+		}
+		c.weigh(dh, dh, false)
+		d := t.scratch(2*n, w)
+		clear(d.Data)
+		kernel.SiLUMulBackward(d.RowRange(0, n), d.RowRange(n, 2*n), gate, up, dh)
+		kernel.AddGroupsBack(x.GradMat(), d, c.Groups, b.Gate.W.Weight, b.Up.W.Weight)
+	})
+}
+
+// allExperts computes all experts and joins the chosen ones.
+func (t *Tape) allExperts(y, x *Var, b *GatedBlock, l *Layout, c *chosen) {
+	n, w := len(c.Rows), c.width
+	gate, up := t.project(x, b.Gate, WorkFeedForward), t.project(x, b.Up, WorkFeedForward) // (T, F)
+	h, weighted := t.scratch(gate.Rows, gate.Cols), t.scratch(n, w)
+	kernel.SiLUMul(h, gate, up)
+	c.weigh(weighted, h, true)
+	t.join(y, c, weighted, b.Down, l, WorkFeedForward)
+	t.Step(func() {
+		all := t.scratch(h.Rows, h.Cols)
+		kernel.MulNN(all, y.GradMat(), b.Down.W.Weight, false)
+		c.addAllGains(h, all)
+		if x.Grad == nil {
+			return
+		}
+		dh, d := t.scratch(n, w), t.scratch(2*n, w)
+		c.weigh(dh, all, true)
+		clear(d.Data)
+		c.eachEntry(func(i, unit int, r int32) {
+			kernel.SiLUMulRowBackward(d.Row(i), d.Row(n+i), c.block(gate, r, unit), c.block(up, r, unit), dh.Row(i))
+		})
+		kernel.AddGroupsBack(x.GradMat(), d, c.Groups, b.Gate.W.Weight, b.Up.W.Weight)
+	})
+}
+
+// project computes W·x + bias for every row, without a gradient: x (T, in) → (T, out).
+func (t *Tape) project(x *Var, p Projection, kind Work) kernel.Mat {
+	y := t.scratch(x.Rows, p.W.Rows)
+	kernel.MulNT(y, x.Mat(), p.W.Weight, false)
+	t.MACs[kind] += int64(x.Rows) * int64(p.W.Rows) * int64(p.W.Cols)
+	if p.Bias != nil {
+		kernel.AddBias(y, p.Bias.Data)
+	}
+	return y
+}
