@@ -127,17 +127,25 @@ func mulGroups(f form, dst, a Mat, g *Groups, ws []Weight) {
 // mulRuns computes the units of a single row as products of their runs.
 func mulRuns(f form, dst, a Mat, runs []run, n int, ws []Weight) {
 	entries := dst.Rows / len(ws)
-	for _, r := range runs {
-		units := r.last - r.first
-		for j, w := range ws {
-			out := dst.RowRange(j*entries+r.entry, j*entries+r.entry+units).flat()
-			if w = part(f, w, r.first, r.last, n); f == formNT {
-				MulNT(out, a, w, false)
-			} else {
-				MulNN(out, a, w, false)
-			}
-		}
+	qs := quantisedOutputs(f, ws, n)
+	var x *activations
+	if qs != nil {
+		x = quantise(a)
+		defer activationPool.Put(x)
 	}
+	Parallel(len(runs)*len(ws), func(i int) {
+		r, j := runs[i/len(ws)], i%len(ws)
+		out := dst.RowRange(j*entries+r.entry, j*entries+r.entry+r.last-r.first).flat()
+		switch w := part(f, ws[j], r.first, r.last, n); {
+		case qs != nil:
+			q, _ := w.quantised()
+			q.serialActivationsNT(out, nil, x, false)
+		case f == formNT:
+			SerialNT(out, nil, a, nil, w, false)
+		default:
+			SerialNN(out, a, w, false)
+		}
+	})
 }
 
 // flat views adjacent rows as one.
@@ -184,6 +192,8 @@ const (
 	// groupRows is how many rows of the sum a task of AddGroups takes, groupCols how many
 	// of its columns: they stay in the second-level cache while units add to them.
 	groupRows, groupCols = 512, 64
+	// runCols is how many columns a task takes where there is one row only.
+	runCols = 256
 )
 
 func addGroups(f form, dst, h Mat, g *Groups, ws []Weight) {
@@ -220,14 +230,29 @@ func addGroups(f form, dst, h Mat, g *Groups, ws []Weight) {
 
 // addRuns adds the units of a single row as products of their runs.
 func addRuns(f form, dst, h Mat, runs []run, n int, w Weight) {
-	for _, r := range runs {
-		in := h.RowRange(r.entry, r.entry+r.last-r.first).flat()
-		if f == formNT {
-			MulNT(dst, in, part(formNN, w, r.first, r.last, n), true)
-		} else {
-			MulNN(dst, in, part(formNT, w, r.first, r.last, n), true)
-		}
+	var x *activations
+	if quantisedInputs(f, []Weight{w}, n) != nil {
+		x = quantise(h)
+		defer activationPool.Put(x)
 	}
+	ParallelChunks(dst.Cols, runCols, func(c0, c1 int) {
+		out := dst.ColRange(c0, c1)
+		for _, r := range runs {
+			in := h.RowRange(r.entry, r.entry+r.last-r.first).flat()
+			inner0, inner1 := r.first*h.Cols, r.last*h.Cols
+			if f == formNN {
+				SerialNN(out, in, w.RowRange(inner0, inner1).ColRange(c0, c1), true)
+				continue
+			}
+			part := w.RowRange(c0, c1).ColRange(inner0, inner1)
+			if x == nil {
+				SerialNT(out, nil, in, nil, part, true)
+				continue
+			}
+			q, _ := part.quantised()
+			q.serialActivationsNT(out, nil, x.flat(r.entry, r.entry+r.last-r.first), true)
+		}
+	})
 }
 
 // listEntries lists the rows of h and of dst for simd.MulList: the groups of each unit's

@@ -54,10 +54,12 @@ func mulGroupsQuantised(dst, a Mat, g *Groups, qs []Quantised) {
 		if lo == hi {
 			return
 		}
+		own := x.gather(g.Rows[lo:hi])
 		for j, q := range qs {
 			part, _ := q.RowRange(u*width, (u+1)*width)
-			part.serialActivationsNT(dst.RowRange(j*entries+lo, j*entries+hi), nil, x, g.Rows[lo:hi], false)
+			part.serialActivationsNT(dst.RowRange(j*entries+lo, j*entries+hi), nil, own, false)
 		}
+		activationPool.Put(own)
 	})
 	activationPool.Put(x)
 }
@@ -74,14 +76,28 @@ func addGroupsQuantised(dst, h Mat, g *Groups, qs []Quantised) {
 			for j, q := range qs {
 				part, _ := q.RowRange(c0, c1)
 				part, _ = part.ColRange(u*width, (u+1)*width)
-				part.serialActivationsNT(dst.ColRange(c0, c1), g.Rows[lo:hi], x.rows(j*entries+lo, j*entries+hi), nil, true)
+				part.serialActivationsNT(dst.ColRange(c0, c1), g.Rows[lo:hi], x.rows(j*entries+lo, j*entries+hi), true)
 			}
 		}
 	})
 	activationPool.Put(x)
 }
 
+// gather copies rows; put the result back to the pool.
+func (x *activations) gather(rows []int32) *activations {
+	y := newActivations(len(rows), x.blocks*quantCols)
+	for i, r := range rows {
+		copy(y.row(i), x.row(int(r)))
+	}
+	return y
+}
+
 // rows views rows [lo, hi).
 func (x *activations) rows(lo, hi int) *activations {
 	return &activations{blocks: x.blocks, data: x.data[lo*x.blocks : hi*x.blocks]}
+}
+
+// flat views rows [lo, hi) as one.
+func (x *activations) flat(lo, hi int) *activations {
+	return &activations{blocks: (hi - lo) * x.blocks, data: x.data[lo*x.blocks : hi*x.blocks]}
 }

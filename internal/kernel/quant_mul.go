@@ -114,25 +114,12 @@ func quantise(a Mat) *activations {
 
 // serialActivationsNT is serialNT for rows that are quantised already, with the same
 // bits: where several weights (experts, heads) read the same rows.
-func (q Quantised) serialActivationsNT(dst Mat, dstRows []int32, x *activations, xRows []int32, accumulate bool) {
+func (q Quantised) serialActivationsNT(dst Mat, dstRows []int32, x *activations, accumulate bool) {
 	n := listed(dstRows, dst.Rows)
-	checkShape(x.blocks*quantCols == q.Cols && dst.Cols == q.Rows &&
-		(xRows == nil && len(x.data) == n*x.blocks || len(xRows) == n && xRows != nil))
-	if xRows == nil {
-		for r0 := 0; r0 < n; r0 += quantTaskRows {
-			q.mulRows(dst, dstRows, r0, min(n-r0, quantTaskRows), x.data[r0*x.blocks:], accumulate)
-		}
-		return
-	}
-	chosen := newActivations(min(n, quantTaskRows), q.Cols)
+	checkShape(x.blocks*quantCols == q.Cols && dst.Cols == q.Rows && len(x.data) == n*x.blocks)
 	for r0 := 0; r0 < n; r0 += quantTaskRows {
-		rows := min(n-r0, quantTaskRows)
-		for i := range rows {
-			copy(chosen.row(i), x.row(int(xRows[r0+i])))
-		}
-		q.mulRows(dst, dstRows, r0, rows, chosen.data, accumulate)
+		q.mulRows(dst, dstRows, r0, min(n-r0, quantTaskRows), x.data[r0*x.blocks:], accumulate)
 	}
-	activationPool.Put(chosen)
 }
 
 // listed is how many rows a list names: all of them if it is nil.

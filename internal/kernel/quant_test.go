@@ -169,7 +169,7 @@ func TestQuantisedRowsAreIndependent(t *testing.T) {
 			}
 			check("serial", func(dst Mat) { q.serialNT(dst, nil, a, nil, accumulate) })
 			x := quantise(a)
-			check("activations", func(dst Mat) { q.serialActivationsNT(dst, nil, x, nil, accumulate) })
+			check("activations", func(dst Mat) { q.serialActivationsNT(dst, nil, x, accumulate) })
 			if s.rows*s.out*s.in < 100_000 { // plain Go is slow
 				for level := simd.Generic; level <= simd.Best(); level++ {
 					was := simd.Use(level)
@@ -202,7 +202,7 @@ func TestQuantisedLists(t *testing.T) {
 			q.serialNT(got, to, a, from, accumulate)
 			sameMat(t, "serialNT", got, want)
 			got = cloneMat(before)
-			q.serialActivationsNT(got, to, x, from, accumulate)
+			q.serialActivationsNT(got, to, x.gather(from), accumulate)
 			sameMat(t, "serialActivationsNT", got, want)
 		}
 	})

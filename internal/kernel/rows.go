@@ -26,6 +26,9 @@ func ScatterAdd(dst, x Mat, rows []int32) {
 // Add computes dst += x over equal lengths.
 func Add(dst, x []float32) { simd.Add(dst, x) }
 
+// AddRows adds the listed rows, each as long as dst, to dst, one after the other.
+func AddRows(dst []float32, rows []*float32) { simd.AddRows(dst, rows) }
+
 // AddScaled computes dst += f·x over equal lengths.
 func AddScaled(dst, x []float32, f float32) { simd.AddScaled(dst, x, f) }
 

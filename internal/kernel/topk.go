@@ -1,8 +1,6 @@
 package kernel
 
 import (
-	"slices"
-
 	"github.com/elastiformer/elastiformer/internal/simd"
 )
 
@@ -20,65 +18,48 @@ func Count(capacity float64, n int) int {
 // Argmax is the index of the largest of at least one value, the first of equals.
 func Argmax(x []float32) int { return simd.Argmax(x) }
 
+// TopKScratch is how many integers TopK over n scores needs.
+func TopKScratch(n int) int { return roundUp(n, simd.KeyBlock) + n }
+
 // TopK writes to dst the indices of the k largest scores, ascending; ties go to the
-// lower index. scores (n), len(dst) = k ≤ n; order is scratch of n indices.
-func TopK(dst []int32, scores []float32, order []int32) {
+// lower index, and NaN counts as −Inf. scores (n), len(dst) = k ≤ n; scratch
+// (TopKScratch(n)).
+func TopK(dst []int32, scores []float32, scratch []int32) {
 	k, n := len(dst), len(scores)
-	if k == n {
-		for i := range dst {
-			dst[i] = int32(i)
-		}
+	if k == 0 {
 		return
 	}
-	order = order[:n]
-	for i := range order {
-		order[i] = int32(i)
+	keys, order := scratch[:roundUp(n, simd.KeyBlock)], scratch[roundUp(n, simd.KeyBlock):][:n]
+	simd.OrderKeys(keys, scores)
+	least := simd.KthKey(keys, k)
+	// Every index is written and stays if its key is large enough: a branch that cannot
+	// be foreseen would take longer.
+	found := 0
+	for i, key := range keys[:n] {
+		order[found] = int32(i)
+		if key >= least {
+			found++
+		}
 	}
-	selectTop(order, scores, k)
-	copy(dst, order[:k])
-	slices.Sort(dst)
-}
-
-// selectTop moves the k indices that rank first to the front (Hoare's quickselect
-// with the median of three as pivot; the order is total, so the result is unique).
-func selectTop(order []int32, scores []float32, k int) {
-	ranksBefore := func(a, b int32) bool {
-		return scores[a] > scores[b] || scores[a] == scores[b] && a < b
+	if found == k {
+		copy(dst, order)
+		return
 	}
-	lo, hi := 0, len(order)-1
-	for lo < hi {
-		mid := lo + (hi-lo)/2
-		if ranksBefore(order[mid], order[lo]) {
-			order[mid], order[lo] = order[lo], order[mid]
+	ties := k
+	for _, key := range keys[:n] {
+		if key > least {
+			ties--
 		}
-		if ranksBefore(order[hi], order[lo]) {
-			order[hi], order[lo] = order[lo], order[hi]
-		}
-		if ranksBefore(order[hi], order[mid]) {
-			order[hi], order[mid] = order[mid], order[hi]
-		}
-		pivot := order[mid]
-		i, j := lo, hi
-		for i <= j {
-			for ranksBefore(order[i], pivot) {
-				i++
+	}
+	at := 0
+	for _, i := range order[:found] {
+		if keys[i] == least {
+			if ties == 0 {
+				continue
 			}
-			for ranksBefore(pivot, order[j]) {
-				j--
-			}
-			if i <= j {
-				order[i], order[j] = order[j], order[i]
-				i++
-				j--
-			}
+			ties--
 		}
-		switch {
-		case k-1 <= j:
-			hi = j
-		case k-1 >= i:
-			lo = i
-		default:
-			return
-		}
+		dst[at] = i
+		at++
 	}
 }

@@ -22,7 +22,7 @@ func TestTopK(t *testing.T) {
 		scores := rapid.SliceOfN(value, 1, 80).Draw(t, "scores")
 		k := rapid.IntRange(0, len(scores)).Draw(t, "k")
 		got := make([]int32, k)
-		kernel.TopK(got, scores, make([]int32, len(scores)+3))
+		kernel.TopK(got, scores, make([]int32, kernel.TopKScratch(len(scores))+3))
 
 		order := make([]int32, len(scores))
 		for i := range order {
@@ -50,7 +50,7 @@ func TestTopKNotANumber(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		scores := rapid.SliceOfN(rapid.SampledFrom([]float32{float32(math.NaN()), 1, 2, float32(math.Inf(-1))}), 1, 40).Draw(t, "scores")
 		got := make([]int32, rapid.IntRange(0, len(scores)).Draw(t, "k"))
-		kernel.TopK(got, scores, make([]int32, len(scores)))
+		kernel.TopK(got, scores, make([]int32, kernel.TopKScratch(len(scores))))
 		for i, v := range got {
 			if v < 0 || int(v) >= len(scores) || i > 0 && v <= got[i-1] {
 				t.Fatalf("TopK(%v) = %v, want ascending indices", scores, got)

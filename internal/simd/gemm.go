@@ -102,3 +102,14 @@ func MulList(list []*float32, n, offset int, b [][]float32, cols []int, k int, a
 		mulList(list, n, offset, b, cols, k, accumulate)
 	}
 }
+
+// AddRows adds the listed rows, each at least as long as dst, to dst, one after the other.
+func AddRows(dst []float32, rows []*float32) {
+	if len(rows) == 0 {
+		return
+	}
+	done := addRows(dst, rows)
+	for _, r := range rows {
+		Add(dst[done:], floats(r, len(dst))[done:])
+	}
+}

@@ -159,3 +159,18 @@ func mulGroups(list []*float32, groups, m, offset int, b [][]float32, cols []int
 		listAVX512(first, groups, m, 4*offset, &b[p][0], &b[p+1][0], k, 4*cols[p], 4*cols[p+1], accumulate)
 	}
 }
+
+// addRows adds whole blocks and returns how many floats that was.
+func addRows(dst []float32, rows []*float32) (done int) {
+	const registers = 8
+	blocks := len(dst) / (16 * registers)
+	switch l := Current(); {
+	case l == Generic || blocks == 0:
+		return 0
+	case l == AVX512:
+		addRowsAVX512(&dst[0], &rows[0], len(rows), 0, blocks)
+	default:
+		addRowsAVX2(&dst[0], &rows[0], len(rows), 0, 2*blocks)
+	}
+	return 16 * registers * blocks
+}

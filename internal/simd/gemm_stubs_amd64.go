@@ -44,6 +44,16 @@ func listAVX512(list **float32, groups int, m int, offset int, b0 *float32, b1 *
 //go:noescape
 func listAVX2(list **float32, groups int, m int, offset int, b0 *float32, b1 *float32, k int, c0 int, c1 int, accumulate bool)
 
+// addRowsAVX512 adds n rows, from offset bytes on, to blocks of 128 floats of dst.
+//
+//go:noescape
+func addRowsAVX512(dst *float32, rows **float32, n int, offset int, blocks int)
+
+// addRowsAVX2 adds n rows, from offset bytes on, to blocks of 64 floats of dst.
+//
+//go:noescape
+func addRowsAVX2(dst *float32, rows **float32, n int, offset int, blocks int)
+
 // packRowsAVX512 copies 16 floats from each of n rows, stride bytes apart, to rows width bytes apart.
 //
 //go:noescape

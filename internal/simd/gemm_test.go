@@ -133,6 +133,32 @@ func testList(t *testing.T, r *rand.Rand, n, panels, k int, accumulate, loose bo
 	}
 }
 
+func TestAddRows(t *testing.T) {
+	onLevels(t, func(t *testing.T, _ Level) {
+		r := rand.New(rand.NewPCG(5, 1))
+		for _, n := range []int{0, 1, 127, 128, 300, 1024} {
+			for rows := range 5 {
+				got := normals(r, n+1)
+				want := append([]float32(nil), got...)
+				var list []*float32
+				for range rows {
+					x := normals(r, n+1)
+					list = append(list, &x[0])
+					for i := range n {
+						want[i] += x[i]
+					}
+				}
+				AddRows(got[:n], list)
+				for i, v := range got {
+					if v != want[i] {
+						t.Fatalf("%d rows of %d: value %d = %v, want %v", rows, n, i, v, want[i])
+					}
+				}
+			}
+		}
+	})
+}
+
 // fma is x·y + z rounded once: a product of floats is exact in float64, and rounding the
 // sum to odd before it is rounded to float32 keeps what decides a tie.
 func fma(x, y, z float32) float32 {

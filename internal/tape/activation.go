@@ -17,10 +17,10 @@ func (t *Tape) SiLUMul(g, u *Var) *Var {
 }
 
 // Score is a router: z = W·x + b for every row, x (T, D), w (N, D), b (1, N) or nil
-// → (T, N).
-func (t *Tape) Score(x, w, b *Var) *Var {
+// → (T, N). values is w as a weight, which may be packed.
+func (t *Tape) Score(x, w, b *Var, values kernel.Weight) *Var {
 	z := t.NewVar(x.Rows, w.Rows, wanted(x, w, b))
-	kernel.MulNT(z.Mat(), x.Mat(), kernel.DenseWeight(w.Mat()), false)
+	kernel.MulNT(z.Mat(), x.Mat(), values, false)
 	t.MACs[WorkRouter] += int64(x.Rows) * int64(w.Rows) * int64(w.Cols)
 	if b != nil {
 		kernel.AddBias(z.Mat(), b.Data)

@@ -66,11 +66,11 @@ func TestScoreGradient(t *testing.T) {
 		x, w, b := param(r, 6, 9), param(r, n, 9), param(r, 1, n)
 		graph{
 			name: fmt.Sprintf("score %d", n), in: []input{of("x", x), of("w", w)},
-			build: func(tp *tape.Tape) *tape.Var { return tp.Score(x, w, nil) },
+			build: func(tp *tape.Tape) *tape.Var { return score(tp, x, w, nil) },
 		}.check(t, r)
 		graph{
 			name: fmt.Sprintf("score %d and bias", n), in: []input{of("x", x), of("w", w), of("b", b)},
-			build: func(tp *tape.Tape) *tape.Var { return tp.Score(x, w, b) },
+			build: func(tp *tape.Tape) *tape.Var { return score(tp, x, w, b) },
 		}.check(t, r)
 	}
 }

@@ -124,10 +124,10 @@ func TestBlockGradient(t *testing.T) {
 		},
 		build: func(tp *tape.Tape) *tape.Var {
 			n := tp.RMSNorm(x, norm, 0.1)
-			rows := &tape.Rows{Kept: kept, Gain: tp.SigmoidGain(tp.Score(n, tokens, nil)), Skip: skipRow, Layout: layout.Keep(kept)}
+			rows := &tape.Rows{Kept: kept, Gain: tp.SigmoidGain(score(tp, n, tokens, nil)), Skip: skipRow, Layout: layout.Keep(kept)}
 			in := tp.Gather(n, kept)
 			chosen := &tape.Units{N: units, Chosen: u.Chosen, Start: u.Start, Skip: skipHead}
-			chosen.Gain = tp.SoftmaxGain(tp.Score(in, heads, nil))
+			chosen.Gain = tp.SoftmaxGain(score(tp, in, heads, nil))
 			project := func(w *tape.Weight, low *tape.LowRankFactors, x *tape.Var) *tape.Var {
 				return tp.Linear(x, tape.Projection{W: w, Low: low}, rows.Layout, tape.WorkProjection)
 			}

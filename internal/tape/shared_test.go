@@ -113,3 +113,8 @@ func near(t *testing.T, name string, got, want []float32, tolerance float64) {
 		}
 	}
 }
+
+// score is a router of weights that are not packed.
+func score(tp *tape.Tape, x, w, b *tape.Var) *tape.Var {
+	return tp.Score(x, w, b, kernel.DenseWeight(w.Mat()))
+}

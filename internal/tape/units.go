@@ -116,10 +116,12 @@ func (t *Tape) Compensate(y *Var, u *Units) {
 	}
 	skip := u.Skip.Mat()
 	kernel.ParallelRows(y.Rows, func(lo, hi int) {
+		list := make([]*float32, 0, u.N)
 		for r := lo; r < hi; r++ {
 			chosen := u.Row(r)
 			if u.adds(r) == u.N-len(chosen) {
-				addSkipped(y.Mat().Row(r), skip, chosen)
+				list = skipped(list[:0], skip, chosen)
+				kernel.AddRows(y.Mat().Row(r), list)
 				continue
 			}
 			kernel.Add(y.Mat().Row(r), u.SkipTotal)
@@ -154,13 +156,14 @@ func (u *Units) adds(r int) int {
 	return min(u.N-chosen, chosen+1)
 }
 
-// addSkipped adds the biases of all units but the chosen (ascending).
-func addSkipped(dst []float32, skip kernel.Mat, chosen []int32) {
+// skipped appends the biases of all units but the chosen (ascending).
+func skipped(list []*float32, skip kernel.Mat, chosen []int32) []*float32 {
 	for i := range skip.Rows {
 		if len(chosen) > 0 && int(chosen[0]) == i {
 			chosen = chosen[1:]
 			continue
 		}
-		kernel.Add(dst, skip.Row(i))
+		list = append(list, &skip.Row(i)[0])
 	}
+	return list
 }

@@ -7,8 +7,8 @@ import (
 
 // bestTokens finds the largest logits of a row; its memory serves one after the other.
 type bestTokens struct {
-	tokens, order, places []int32
-	tops, kept            []float32
+	tokens, order, places, scratch []int32
+	tops, kept                     []float32
 }
 
 // bestBlock is how many logits share one maximum.
@@ -26,19 +26,19 @@ func (b *bestTokens) of(x []float32, k int) []int32 {
 	}
 	blocks := (len(x) + bestBlock - 1) / bestBlock
 	if blocks <= k || !b.choose(x, k, blocks) {
-		b.order = resized(b.order, len(x))
-		kernel.TopK(b.tokens, x, b.order)
+		b.scratch = resized(b.scratch, kernel.TopKScratch(len(x)))
+		kernel.TopK(b.tokens, x, b.scratch)
 	}
 	return b.tokens
 }
 
 // choose is of for rows of more than k blocks. It fails where logits are not numbers.
 func (b *bestTokens) choose(x []float32, k, blocks int) bool {
-	b.tops, b.places, b.order = b.tops[:0], resized(b.places, k), resized(b.order, blocks)
+	b.tops, b.places, b.scratch = b.tops[:0], resized(b.places, k), resized(b.scratch, kernel.TopKScratch(blocks))
 	for i := range blocks {
 		b.tops = append(b.tops, simd.Max(x[i*bestBlock:min(len(x), (i+1)*bestBlock)]))
 	}
-	kernel.TopK(b.places, b.tops, b.order)
+	kernel.TopK(b.places, b.tops, b.scratch)
 	bound := b.tops[b.places[0]]
 	for _, i := range b.places {
 		bound = min(bound, b.tops[i])
@@ -58,9 +58,8 @@ func (b *bestTokens) choose(x []float32, k, blocks int) bool {
 	if len(b.kept) < k {
 		return false
 	}
-	scratch := resized(b.places, len(b.kept))
-	b.places = scratch
-	kernel.TopK(b.tokens, b.kept, scratch)
+	b.scratch = resized(b.scratch, kernel.TopKScratch(len(b.kept)))
+	kernel.TopK(b.tokens, b.kept, b.scratch)
 	for i, place := range b.tokens {
 		b.tokens[i] = b.order[place]
 	}

@@ -29,7 +29,7 @@ func TestBestTokens(t *testing.T) {
 		}
 		want := make([]int32, k)
 		if k > 0 {
-			kernel.TopK(want, x, make([]int32, n))
+			kernel.TopK(want, x, make([]int32, kernel.TopKScratch(n)))
 		}
 		if got := find.of(x, k); !slices.Equal(got, want) {
 			t.Fatalf("%d of %d: got %v, want %v", k, n, got, want)

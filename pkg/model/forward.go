@@ -47,6 +47,14 @@ type Cache struct {
 // NewCache makes an empty cache.
 func (m *Model) NewCache() *Cache { return &Cache{layers: make([]tape.Cache, len(m.Layers))} }
 
+// Reset empties the cache and keeps its memory for the next sequence.
+func (c *Cache) Reset() {
+	c.Tokens = 0
+	for i := range c.layers {
+		c.layers[i].Truncate(0)
+	}
+}
+
 // Hidden runs the blocks and the final norm over ids (T), each in [0, V), laid out by
 // l → (T, D). r may be nil. With a cache, which a recording tape does not take, ids
 // are one sequence that continues it, and l must be tape.Continue(cache.Tokens, T).

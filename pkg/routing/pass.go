@@ -27,8 +27,9 @@ type Pass struct {
 
 	elastic     *Elastic
 	settings    []Setting
-	calibrating *calibrating            // unless nil, thresholds are being found
-	totals      map[*tape.Var][]float32 // sums of skip biases' rows, (D) each
+	calibrating *calibrating                // unless nil, thresholds are being found
+	totals      map[*tape.Var][]float32     // sums of skip biases' rows, (D) each
+	packed      map[*tape.Var]kernel.Weight // routers' weights, (N, D) each
 }
 
 // Decision is what one selector decided on one batch.
@@ -67,7 +68,7 @@ func (u *Usage) count(layer int, s Selector, kept, offered int) {
 // NewPass makes a router for the given settings: one for every sequence of the
 // batches to come, or a single one for all of them.
 func (e *Elastic) NewPass(sel Selection, settings ...Setting) *Pass {
-	p := &Pass{Select: sel, elastic: e, settings: settings, totals: map[*tape.Var][]float32{}}
+	p := &Pass{Select: sel, elastic: e, settings: settings, totals: map[*tape.Var][]float32{}, packed: map[*tape.Var]kernel.Weight{}}
 	p.Used = Usage{make([][Selectors]int64, e.Config.Layers), make([][Selectors]int64, e.Config.Layers)}
 	return p
 }
@@ -105,7 +106,7 @@ func (p *Pass) Rows(t *tape.Tape, layer int, m model.Module, n *tape.Var, l *tap
 	if all {
 		return nil
 	}
-	z := t.Score(n, r.weight, r.bias)
+	z := t.Score(n, r.weight, r.bias, p.weight(t, r.weight))
 	if p.calibrating != nil {
 		p.settings[0].Layers[layer][m].Threshold = p.calibrating.threshold(layer, m, z.Data)
 	}
@@ -141,7 +142,7 @@ func (p *Pass) keepTokens(kept []int32, z []float32, s ModuleSetting, lo, hi int
 		k := kernel.Count(s.Tokens, hi-lo)
 		first := len(kept)
 		kept = append(kept, make([]int32, k)...)
-		kernel.TopK(kept[first:], z[lo:hi], make([]int32, hi-lo))
+		kernel.TopK(kept[first:], z[lo:hi], make([]int32, kernel.TopKScratch(hi-lo)))
 		for i := first; i < len(kept); i++ {
 			kept[i] += int32(lo)
 		}
@@ -160,7 +161,7 @@ func (p *Pass) Units(t *tape.Tape, layer int, m model.Module, n *tape.Var, l *ta
 	if all {
 		return nil
 	}
-	z := t.Score(n, r.weight, nil)
+	z := t.Score(n, r.weight, nil, p.weight(t, r.weight))
 	gain := t.SoftmaxGain(z)
 	u := &tape.Units{N: z.Cols, Gain: t.Temper(gain, strength), Dense: p.Dense, Skip: r.skip, Start: make([]int, 1, n.Rows+1)}
 	if r.skip != nil && !t.Recording() {
@@ -174,9 +175,9 @@ func (p *Pass) Units(t *tape.Tape, layer int, m model.Module, n *tape.Var, l *ta
 	}
 	u.Chosen = make([]int32, u.Start[n.Rows])
 	kernel.ParallelRows(n.Rows, func(lo, hi int) {
-		order := make([]int32, z.Cols)
+		scratch := make([]int32, kernel.TopKScratch(z.Cols))
 		for row := lo; row < hi; row++ {
-			kernel.TopK(u.Row(row), z.Mat().Row(row), order)
+			kernel.TopK(u.Row(row), z.Mat().Row(row), scratch)
 		}
 	})
 	p.Used.count(layer, sel, len(u.Chosen), n.Rows*z.Cols)
@@ -184,6 +185,21 @@ func (p *Pass) Units(t *tape.Tape, layer int, m model.Module, n *tape.Var, l *ta
 		p.Decisions = append(p.Decisions, Decision{Selector: sel, Layer: layer, Scores: z, Gain: gain, Chosen: u.Chosen, Start: u.Start, Off: off, Layout: l})
 	}
 	return u
+}
+
+// weight is a router's weight, packed once per pass where no step of training changes it
+// in between.
+func (p *Pass) weight(t *tape.Tape, v *tape.Var) kernel.Weight {
+	if t.Recording() {
+		return kernel.DenseWeight(v.Mat())
+	}
+	w, ok := p.packed[v]
+	if !ok {
+		w = kernel.DenseWeight(v.Mat())
+		w.Pack(false, nil)
+		p.packed[v] = w
+	}
+	return w
 }
 
 // total is the sum of a compensation's rows, computed once per pass.

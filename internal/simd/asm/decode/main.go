@@ -10,8 +10,8 @@ import (
 func main() {
 	ConstraintExpr("amd64")
 	for _, l := range []level{
-		{name: "AVX512", vector: func() VecVirtual { return ZMM() }, lanes: 16},
-		{name: "AVX2", vector: func() VecVirtual { return YMM() }, lanes: 8},
+		{name: "AVX512", vector: ZMM, lanes: 16},
+		{name: "AVX2", vector: YMM, lanes: 8},
 	} {
 		half(l)
 		bfloat(l)

@@ -124,3 +124,37 @@ func (l *lister) step(ahead int) {
 		}
 	}
 }
+
+// sum generates the addition of listed rows.
+func (s isa) sum() {
+	const registers = 8
+	name := "addRows" + s.name
+	TEXT(name, NOSPLIT, "func(dst *float32, rows **float32, n, offset, blocks int)")
+	Doc(fmt.Sprintf("%s adds n rows, from offset bytes on, to blocks of %d floats of dst.", name, registers*s.lanes))
+	Pragma("noescape")
+	dst, rows, offset, blocks := param("dst"), param("rows"), param("offset"), param("blocks")
+	n, list, p := GP64(), GP64(), GP64()
+	Label("block")
+	for i := range registers {
+		VMOVUPS(at(dst, 4*s.lanes*i), s.regs[i])
+	}
+	Load(Param("n"), n)
+	MOVQ(rows, list)
+	Label("row")
+	MOVQ(at(list, 0), p)
+	for i := range registers {
+		VADDPS(indexed(p, offset, 1, 4*s.lanes*i), s.regs[i], s.regs[i])
+	}
+	ADDQ(operand.U8(8), list)
+	DECQ(n)
+	JNE(operand.LabelRef("row"))
+	for i := range registers {
+		VMOVUPS(s.regs[i], at(dst, 4*s.lanes*i))
+	}
+	ADDQ(operand.U32(uint32(4*s.lanes*registers)), dst)
+	ADDQ(operand.U32(uint32(4*s.lanes*registers)), offset)
+	DECQ(blocks)
+	JNE(operand.LabelRef("block"))
+	VZEROUPPER()
+	RET()
+}

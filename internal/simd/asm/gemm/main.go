@@ -44,6 +44,8 @@ func main() {
 
 	avx512.list(8, 2)
 	avx2.list(6, 1)
+	avx512.sum()
+	avx2.sum()
 	avx512.packRows()
 	avx2.packRows()
 	avx512.transpose()

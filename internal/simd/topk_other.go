@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package simd
+
+func orderKeys(keys []int32, x []float32) { orderKeysGeneric(keys, x) }
+
+func kthKey(keys []int32, k int) int32 { return kthKeyGeneric(keys, k) }
