@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
+	"github.com/elastiformer/elastiformer/internal/simd"
 )
 
 func BenchmarkMulNT(b *testing.B) {
@@ -32,7 +33,8 @@ func BenchmarkMulNT(b *testing.B) {
 	}
 }
 
-// Shapes of one product (rows, outputs, inputs).
+// Shapes of one product (rows, outputs, inputs), as a share of the multiply-add peak that
+// is measured beside each. Run it with -cpu 1: the peak is one thread's.
 func BenchmarkProduct(b *testing.B) {
 	for _, s := range [][3]int{
 		{512, 512, 512}, {1024, 1024, 1024}, {301, 333, 517}, {1, 2048, 2048}, {8, 2048, 2048}, {64, 2048, 2048},
@@ -49,6 +51,7 @@ func BenchmarkProduct(b *testing.B) {
 					kernel.MulNT(dst, a, w, false)
 				}
 				reportRate(b, s[0]*s[1]*s[2])
+				reportShare(b, s[0]*s[1]*s[2])
 			})
 		}
 	}
@@ -142,4 +145,74 @@ func BenchmarkGroups(b *testing.B) {
 			})
 		}
 	}
+}
+
+// reportShare reports the rate as a share of the multiply-add peak.
+func reportShare(b *testing.B, macs int) {
+	b.Helper()
+	gflops := 2 * float64(macs) * float64(b.N) / b.Elapsed().Seconds() / 1e9
+	b.ReportMetric(100*gflops/simd.FMARate(), "%peak")
+}
+
+// ViT-B/16 on 224×224 pictures: 12 blocks over 197 tokens each, without the embedding of
+// patches and the head.
+func BenchmarkVisionTransformer(b *testing.B) {
+	const layers, images, tokens, d, f, heads, dh = 12, 8, 197, 768, 3072, 12, 64
+	const rows = images * tokens
+	r := newRand(1)
+	type block struct{ q, k, v, o, up, down kernel.Weight }
+	var blocks []block
+	for range layers {
+		w := func(out, in int) kernel.Weight {
+			m := randomMat(r, out, in, 0)
+			kernel.Scale(m.Data, 0.02)
+			return kernel.DenseWeight(m)
+		}
+		blocks = append(blocks, block{w(d, d), w(d, d), w(d, d), w(d, d), w(f, d), w(d, f)})
+	}
+	x, n, y := randomMat(r, rows, d, 0), randomMat(r, rows, d, 0), randomMat(r, rows, d, 0)
+	q, k, v, h := randomMat(r, rows, d, 0), randomMat(r, rows, d, 0), randomMat(r, rows, d, 0), randomMat(r, rows, f, 0)
+	ones, zeros := make([]float32, d), make([]float32, d)
+	visible := make([]int32, tokens)
+	for i := range visible {
+		visible[i] = tokens
+	}
+	for i := range ones {
+		ones[i] = 1
+	}
+	norm := func() {
+		kernel.ParallelRows(rows, func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				simd.LayerNorm(n.Row(i), x.Row(i), ones, zeros, 1e-6)
+			}
+		})
+	}
+	attend := func(i int) {
+		lo, c := i/heads*tokens, i%heads*dh
+		part := func(m kernel.Mat) kernel.Mat { return m.RowRange(lo, lo+tokens).ColRange(c, c+dh) }
+		kv := kernel.NewKeyValues(tokens, dh, make([]float32, kernel.KeyValuesSize(tokens, dh)))
+		kv.Append(part(k), part(v))
+		head := kernel.Head{KV: &kv, Visible: visible, Scale: kernel.AttentionScale(dh)}
+		head.Attend(part(y), part(q), nil)
+	}
+	for b.Loop() {
+		for i := range blocks {
+			w := &blocks[i]
+			norm()
+			kernel.MulNT(q, n, w.q, false)
+			kernel.MulNT(k, n, w.k, false)
+			kernel.MulNT(v, n, w.v, false)
+			kernel.Parallel(images*heads, attend)
+			kernel.MulNT(x, y, w.o, true)
+			norm()
+			kernel.MulNT(h, n, w.up, false)
+			kernel.ParallelRows(rows, func(lo, hi int) {
+				for i := lo; i < hi; i++ {
+					simd.GELUTanh(h.Row(i), h.Row(i))
+				}
+			})
+			kernel.MulNT(x, h, w.down, true)
+		}
+	}
+	b.ReportMetric(images*float64(b.N)/b.Elapsed().Seconds(), "images/s")
 }
