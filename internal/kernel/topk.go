@@ -31,7 +31,7 @@ func TopK(dst []int32, scores []float32, scratch []int32) {
 	}
 	keys, order := scratch[:roundUp(n, simd.KeyBlock)], scratch[roundUp(n, simd.KeyBlock):][:n]
 	simd.OrderKeys(keys, scores)
-	least := simd.KthKey(keys, k)
+	least := simd.KeyBound(keys, k)
 	// Every index is written and stays if its key is large enough: a branch that cannot
 	// be foreseen would take longer.
 	found := 0

@@ -25,12 +25,14 @@ func OrderKeys(keys []int32, x []float32) {
 	}
 }
 
-// KthKey is the k-th largest of keys, k from 1: whole KeyBlocks as OrderKeys gives them.
-func KthKey(keys []int32, k int) int32 {
+// KeyBound is an integer that exactly k of the keys reach, or, where ties do not allow
+// that, the k-th largest key. k counts from 1; keys are whole KeyBlocks as OrderKeys gives
+// them.
+func KeyBound(keys []int32, k int) int32 {
 	if len(keys)%KeyBlock != 0 || k < 1 || k > len(keys) {
 		panic("simd: no such key")
 	}
-	return kthKey(keys, k)
+	return keyBound(keys, k)
 }
 
 func orderKeysGeneric(keys []int32, x []float32) {
@@ -43,8 +45,8 @@ func orderKeysGeneric(keys []int32, x []float32) {
 	}
 }
 
-// kthKeyGeneric sorts a copy.
-func kthKeyGeneric(keys []int32, k int) int32 {
+// keyBoundGeneric sorts a copy.
+func keyBoundGeneric(keys []int32, k int) int32 {
 	sorted := slices.Sorted(slices.Values(keys))
 	return sorted[len(sorted)-k]
 }

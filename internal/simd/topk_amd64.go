@@ -12,13 +12,13 @@ func orderKeys(keys []int32, x []float32) {
 	}
 }
 
-func kthKey(keys []int32, k int) int32 {
+func keyBound(keys []int32, k int) int32 {
 	switch Current() {
 	case AVX512:
-		return kthKeyAVX512(&keys[0], len(keys), k)
+		return keyBoundAVX512(&keys[0], len(keys), k)
 	case AVX2:
-		return kthKeyAVX2(&keys[0], len(keys), k)
+		return keyBoundAVX2(&keys[0], len(keys), k)
 	default:
-		return kthKeyGeneric(keys, k)
+		return keyBoundGeneric(keys, k)
 	}
 }

@@ -62,9 +62,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func kthKeyAVX512(keys *int32, n int, k int) int32
+// func keyBoundAVX512(keys *int32, n int, k int) int32
 // Requires: AVX, AVX512F, CMOV, POPCNT, SSE2
-TEXT ·kthKeyAVX512(SB), NOSPLIT, $0-28
+TEXT ·keyBoundAVX512(SB), NOSPLIT, $0-28
 	MOVQ keys+0(FP), AX
 	MOVQ n+8(FP), CX
 	MOVQ k+16(FP), DX
@@ -92,15 +92,18 @@ count:
 	JNE       count
 	CMPQ      R8, DX
 	CMOVLGE   DI, BX
+	JEQ       done
 	SHRL      $0x01, SI
 	JNE       bit
+
+done:
 	VZEROUPPER
-	MOVL      BX, ret+24(FP)
+	MOVL BX, ret+24(FP)
 	RET
 
-// func kthKeyAVX2(keys *int32, n int, k int) int32
+// func keyBoundAVX2(keys *int32, n int, k int) int32
 // Requires: AVX, AVX2, CMOV, POPCNT, SSE2
-TEXT ·kthKeyAVX2(SB), NOSPLIT, $0-28
+TEXT ·keyBoundAVX2(SB), NOSPLIT, $0-28
 	MOVQ keys+0(FP), AX
 	MOVQ n+8(FP), CX
 	MOVQ k+16(FP), DX
@@ -128,8 +131,11 @@ count:
 	JNE       count
 	CMPQ      R8, DX
 	CMOVLGE   DI, BX
+	JEQ       done
 	SHRL      $0x01, SI
 	JNE       bit
+
+done:
 	VZEROUPPER
-	MOVL      BX, ret+24(FP)
+	MOVL BX, ret+24(FP)
 	RET

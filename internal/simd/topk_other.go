@@ -4,4 +4,4 @@ package simd
 
 func orderKeys(keys []int32, x []float32) { orderKeysGeneric(keys, x) }
 
-func kthKey(keys []int32, k int) int32 { return kthKeyGeneric(keys, k) }
+func keyBound(keys []int32, k int) int32 { return keyBoundGeneric(keys, k) }

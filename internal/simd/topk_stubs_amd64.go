@@ -12,12 +12,12 @@ func orderKeysAVX512(dst *int32, x *float32, n int)
 //go:noescape
 func orderKeysAVX2(dst *int32, x *float32, n int)
 
-// kthKeyAVX512 is the k-th largest of n keys, a multiple of 16.
+// keyBoundAVX512 is a bound for the k largest of n keys, a multiple of 16.
 //
 //go:noescape
-func kthKeyAVX512(keys *int32, n int, k int) int32
+func keyBoundAVX512(keys *int32, n int, k int) int32
 
-// kthKeyAVX2 is the k-th largest of n keys, a multiple of 16.
+// keyBoundAVX2 is a bound for the k largest of n keys, a multiple of 16.
 //
 //go:noescape
-func kthKeyAVX2(keys *int32, n int, k int) int32
+func keyBoundAVX2(keys *int32, n int, k int) int32

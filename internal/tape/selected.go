@@ -38,12 +38,12 @@ func (c *chosen) block(m kernel.Mat, r int32, unit int) []float32 {
 }
 
 // weigh writes the weighted outputs of units to dst (entries, width): from is of the same
-// shape, or (T, N·width) with whole set.
+// shape, dst itself perhaps, or (T, N·width) with whole set.
 func (c *chosen) weigh(dst, from kernel.Mat, whole bool) {
 	c.eachEntry(func(i, unit int, r int32) {
 		if whole {
 			copy(dst.Row(i), c.block(from, r, unit))
-		} else {
+		} else if &dst.Data[0] != &from.Data[0] {
 			copy(dst.Row(i), from.Row(i))
 		}
 		kernel.Scale(dst.Row(i), c.units.gainOf(r, unit))

@@ -121,7 +121,10 @@ func (t *Tape) allHeads(c *selectedAttention, context *context) {
 
 // joinHeads weighs what the heads gave and projects it.
 func (t *Tape) joinHeads(c *selectedAttention, o kernel.Mat, whole bool) {
-	weighted := t.scratch(len(c.Rows), c.width)
+	weighted := o
+	if c.y.Grad != nil {
+		weighted = t.scratch(len(c.Rows), c.width)
+	}
 	c.weigh(weighted, o, whole)
 	t.join(c.y, &c.chosen, weighted, c.block.O, c.layout, WorkProjection)
 }

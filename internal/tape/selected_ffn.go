@@ -28,7 +28,11 @@ func (t *Tape) chosenExperts(y, x *Var, b *GatedBlock, l *Layout, c *chosen) {
 	n, w := len(c.Rows), c.width
 	both := t.outputs(c, x, l, WorkFeedForward, b.Gate, b.Up) // (2n, w)
 	gate, up := both.RowRange(0, n), both.RowRange(n, 2*n)
-	h, weighted := t.scratch(n, w), t.scratch(n, w)
+	h := t.scratch(n, w)
+	weighted := h
+	if y.Grad != nil {
+		weighted = t.scratch(n, w) // the gains' gradient needs both
+	}
 	kernel.SiLUMul(h, gate, up)
 	c.weigh(weighted, h, false)
 	t.join(y, c, weighted, b.Down, l, WorkFeedForward)

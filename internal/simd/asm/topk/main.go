@@ -1,4 +1,4 @@
-// Command topk generates the assembly that finds the k-th largest of some values.
+// Command topk generates the assembly that finds the largest of some values.
 package main
 
 import (
@@ -12,8 +12,8 @@ import (
 func main() {
 	keys("AVX512", reg.Z0, reg.Z1, reg.Z2, reg.Z3)
 	keys("AVX2", reg.Y0, reg.Y1, reg.Y2, reg.Y3)
-	kth("AVX512", reg.Z0, reg.Z1)
-	kth("AVX2", reg.Y0, reg.Y1)
+	bound("AVX512", reg.Z0, reg.Z1)
+	bound("AVX2", reg.Y0, reg.Y1)
 	Generate()
 }
 
@@ -65,11 +65,11 @@ func keys(level string, x, low, magnitude, t reg.VecPhysical) {
 	RET()
 }
 
-// kth generates the search for the largest key that at least k keys reach, bit by bit
-// from the highest. It does not branch on the values.
-func kth(level string, keys, candidate reg.VecPhysical) {
-	TEXT("kthKey"+level, NOSPLIT, "func(keys *int32, n, k int) int32")
-	Doc("kthKey" + level + " is the k-th largest of n keys, a multiple of 16.")
+// bound generates the search for a bound that k keys reach, or of those that more reach the
+// largest, bit by bit from the highest. It does not branch on single values.
+func bound(level string, keys, candidate reg.VecPhysical) {
+	TEXT("keyBound"+level, NOSPLIT, "func(keys *int32, n, k int) int32")
+	Doc("keyBound" + level + " is a bound for the k largest of n keys, a multiple of 16.")
 	Pragma("noescape")
 	base, n, k := Load(Param("keys"), GP64()), Load(Param("n"), GP64()), Load(Param("k"), GP64())
 	LEAQ(operand.Mem{Base: base, Index: n, Scale: 4}, base)
@@ -103,8 +103,10 @@ func kth(level string, keys, candidate reg.VecPhysical) {
 	JNE(operand.LabelRef("count"))
 	CMPQ(count, k)
 	CMOVLGE(next, found)
+	JEQ(operand.LabelRef("done"))
 	SHRL(operand.U8(1), bit)
 	JNE(operand.LabelRef("bit"))
+	Label("done")
 	VZEROUPPER()
 	Store(found, ReturnIndex(0))
 	RET()
