@@ -26,29 +26,42 @@ func Softmax(x []float32, scale float32) (logSumExp float64) { return simd.Softm
 // LogSumExp is log Σ e^x over a row, in float64.
 func LogSumExp(x []float32) float64 { return simd.LogSumExp(x) }
 
-// SiLUMul computes h = g·σ(g)·u, the gated activation of SwiGLU: all (T, F).
-func SiLUMul(h, g, u Mat) {
-	ParallelRows(h.Rows, func(lo, hi int) {
-		SerialSiLUMul(h.RowRange(lo, hi), g.RowRange(lo, hi), u.RowRange(lo, hi))
+// valueChunk is about how many values one task of an element-wise kernel takes.
+const valueChunk = 1 << 14
+
+// parallelParts calls f with the parts of matrices of equal shape, row by row, or many
+// rows at once where none of them has gaps.
+func parallelParts(f func(parts [][]float32), ms ...Mat) {
+	m := ms[0]
+	whole := true
+	for _, m := range ms {
+		whole = whole && m.Stride == m.Cols
+	}
+	ParallelChunks(m.Rows, max(1, valueChunk/max(1, m.Cols)), func(lo, hi int) {
+		parts := make([][]float32, len(ms))
+		step := 1
+		if whole {
+			step = hi - lo
+		}
+		for t := lo; t < hi; t += step {
+			for i, m := range ms {
+				parts[i] = m.RowRange(t, t+step).Data
+			}
+			f(parts)
+		}
 	})
 }
 
-// SerialSiLUMul is SiLUMul on the calling goroutine.
-func SerialSiLUMul(h, g, u Mat) {
-	for t := range h.Rows {
-		simd.SiLUMul(h.Row(t), g.Row(t), u.Row(t))
-	}
+// SiLUMul computes h = g·σ(g)·u, the gated activation of SwiGLU: all (T, F).
+func SiLUMul(h, g, u Mat) {
+	parallelParts(func(p [][]float32) { simd.SiLUMul(p[0], p[1], p[2]) }, h, g, u)
 }
 
 // SiLUMulBackward adds the gradients of SiLUMul:
 //
 //	dg += dh·u·σ(g)(1 + g(1−σ(g))),  du += dh·g·σ(g)
 func SiLUMulBackward(dg, du, g, u, dh Mat) {
-	ParallelRows(dh.Rows, func(lo, hi int) {
-		for t := lo; t < hi; t++ {
-			SiLUMulRowBackward(dg.Row(t), du.Row(t), g.Row(t), u.Row(t), dh.Row(t))
-		}
-	})
+	parallelParts(func(p [][]float32) { simd.SiLUMulBackward(p[0], p[1], p[2], p[3], p[4]) }, dg, du, g, u, dh)
 }
 
 // SiLUMulRowBackward is SiLUMulBackward for one row, or a part of one.

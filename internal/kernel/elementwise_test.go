@@ -71,10 +71,10 @@ func TestSiLUMul(t *testing.T) {
 	r := newRand(2)
 	for _, s := range sizes {
 		g, u, dh := randomMat(r, s[0], s[1], 2), randomMat(r, s[0], s[1], 2), randomMat(r, s[0], s[1], 2)
-		h, serial := randomMat(r, s[0], s[1], 2), randomMat(r, s[0], s[1], 2)
+		h, dense := randomMat(r, s[0], s[1], 2), randomMat(r, s[0], s[1], 0)
 		kernel.SiLUMul(h, g, u)
-		kernel.SerialSiLUMul(serial, g, u)
-		same(t, "serial", serial, h)
+		kernel.SiLUMul(dense, packed(g), packed(u))
+		same(t, "without gaps", dense, h)
 		near(t, fmt.Sprint("silu ", s), h, 8*ulp, func(i, j int) (float64, float64) {
 			want := silu(at(g, i, j)) * at(u, i, j)
 			return want, math.Abs(want)
@@ -82,6 +82,10 @@ func TestSiLUMul(t *testing.T) {
 		before := randomMat(r, s[0], s[1], 2)
 		dg, du := clone(before), clone(before)
 		kernel.SiLUMulBackward(dg, du, g, u, dh)
+		denseG, denseU := packed(before), packed(before)
+		kernel.SiLUMulBackward(denseG, denseU, packed(g), packed(u), packed(dh))
+		same(t, "dg without gaps", denseG, dg)
+		same(t, "du without gaps", denseU, du)
 		near(t, fmt.Sprint("dg ", s), dg, 1e-5, func(i, j int) (float64, float64) {
 			d := slope(&g.Row(i)[j], func() float64 { return silu(at(g, i, j)) * at(u, i, j) * at(dh, i, j) })
 			return at(before, i, j) + d, 1 + math.Abs(d)
@@ -91,6 +95,15 @@ func TestSiLUMul(t *testing.T) {
 			return at(before, i, j) + d, 1 + math.Abs(d)
 		})
 	}
+}
+
+// packed copies a matrix without the gaps between its rows.
+func packed(m kernel.Mat) kernel.Mat {
+	c := kernel.NewMat(m.Rows, m.Cols, make([]float32, m.Rows*m.Cols))
+	for i := range m.Rows {
+		copy(c.Row(i), m.Row(i))
+	}
+	return c
 }
 
 func TestSigmoids(t *testing.T) {

@@ -38,6 +38,15 @@ func Dot(a, b []float32) float32 { return simd.Dot(a, b) }
 // Scale computes x *= f.
 func Scale(x []float32, f float32) { simd.Scale(x, f) }
 
+// ScaleRows multiplies each row of x (T, D), without gaps between them, by its factor,
+// f (T).
+func ScaleRows(x Mat, f []float32) {
+	checkShape(x.Stride == x.Cols && len(f) == x.Rows)
+	ParallelChunks(x.Rows, max(1, valueChunk/max(1, x.Cols)), func(lo, hi int) {
+		simd.ScaleRows(x.RowRange(lo, hi).Data, x.Cols, f[lo:hi])
+	})
+}
+
 // AddBias adds b (D) to every row of x (T, D).
 func AddBias(x Mat, b []float32) {
 	ParallelRows(x.Rows, func(lo, hi int) {

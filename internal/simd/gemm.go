@@ -113,3 +113,16 @@ func AddRows(dst []float32, rows []*float32) {
 		Add(dst[done:], floats(r, len(dst))[done:])
 	}
 }
+
+// ScaleRows multiplies row i of x, (len(f), width), by f[i].
+func ScaleRows(x []float32, width int, f []float32) {
+	if len(x) != width*len(f) {
+		panic("simd: rows to scale do not fit")
+	}
+	if len(x) == 0 || scaleRows(x, width, f) {
+		return
+	}
+	for i, v := range f {
+		Scale(x[i*width:(i+1)*width], v)
+	}
+}

@@ -174,3 +174,21 @@ func addRows(dst []float32, rows []*float32) (done int) {
 	}
 	return 16 * registers * blocks
 }
+
+// scaleRows is for rows of whole vectors.
+func scaleRows(x []float32, width int, f []float32) bool {
+	l := Current()
+	if l == Generic || width%16 != 0 {
+		return false
+	}
+	step := max(1, 1<<15/width) // a call takes some 10 µs
+	for i := 0; i < len(f); i += step {
+		n := min(step, len(f)-i)
+		if l == AVX512 {
+			scaleRowsAVX512(&x[i*width], width/16, n, &f[i])
+		} else {
+			scaleRowsAVX2(&x[i*width], width/8, n, &f[i])
+		}
+	}
+	return true
+}

@@ -7663,6 +7663,52 @@ row:
 	VZEROUPPER
 	RET
 
+// func scaleRowsAVX512(x *float32, vectors int, n int, f *float32)
+// Requires: AVX, AVX512F
+TEXT ·scaleRowsAVX512(SB), NOSPLIT, $0-32
+	MOVQ x+0(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ f+24(FP), DX
+
+row:
+	VBROADCASTSS (DX), Z0
+	MOVQ         vectors+8(FP), BX
+
+vector:
+	VMULPS  (AX), Z0, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    $0x40, AX
+	DECQ    BX
+	JNE     vector
+	ADDQ    $0x04, DX
+	DECQ    CX
+	JNE     row
+	VZEROUPPER
+	RET
+
+// func scaleRowsAVX2(x *float32, vectors int, n int, f *float32)
+// Requires: AVX
+TEXT ·scaleRowsAVX2(SB), NOSPLIT, $0-32
+	MOVQ x+0(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ f+24(FP), DX
+
+row:
+	VBROADCASTSS (DX), Y0
+	MOVQ         vectors+8(FP), BX
+
+vector:
+	VMULPS  (AX), Y0, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    $0x20, AX
+	DECQ    BX
+	JNE     vector
+	ADDQ    $0x04, DX
+	DECQ    CX
+	JNE     row
+	VZEROUPPER
+	RET
+
 // func packRowsAVX512(dst *float32, width int, src *float32, stride int, n int)
 // Requires: AVX, AVX512F
 TEXT ·packRowsAVX512(SB), NOSPLIT, $0-40

@@ -54,6 +54,16 @@ func addRowsAVX512(dst *float32, rows **float32, n int, offset int, blocks int)
 //go:noescape
 func addRowsAVX2(dst *float32, rows **float32, n int, offset int, blocks int)
 
+// scaleRowsAVX512 multiplies n rows of so many times 16 floats by a factor each.
+//
+//go:noescape
+func scaleRowsAVX512(x *float32, vectors int, n int, f *float32)
+
+// scaleRowsAVX2 multiplies n rows of so many times 8 floats by a factor each.
+//
+//go:noescape
+func scaleRowsAVX2(x *float32, vectors int, n int, f *float32)
+
 // packRowsAVX512 copies 16 floats from each of n rows, stride bytes apart, to rows width bytes apart.
 //
 //go:noescape

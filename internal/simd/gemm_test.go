@@ -159,6 +159,27 @@ func TestAddRows(t *testing.T) {
 	})
 }
 
+func TestScaleRows(t *testing.T) {
+	onLevels(t, func(t *testing.T, _ Level) {
+		r := rand.New(rand.NewPCG(6, 1))
+		for _, width := range []int{0, 1, 7, 8, 16, 48, 1 << 15} {
+			for n := range 4 {
+				all, f := normals(r, n*width+1), normals(r, n)
+				want := append([]float32(nil), all...)
+				for i := range n * width {
+					want[i] *= f[i/width]
+				}
+				ScaleRows(all[:n*width], width, f)
+				for i, v := range all {
+					if v != want[i] {
+						t.Fatalf("%d rows of %d: value %d = %v, want %v", n, width, i, v, want[i])
+					}
+				}
+			}
+		}
+	})
+}
+
 // fma is x·y + z rounded once: a product of floats is exact in float64, and rounding the
 // sum to odd before it is rounded to float32 keeps what decides a tie.
 func fma(x, y, z float32) float32 {

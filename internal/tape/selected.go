@@ -18,10 +18,15 @@ type GatedBlock struct {
 type chosen struct {
 	*kernel.Groups
 	units *Units
-	width int // values of a unit
+	width int       // values of a unit
+	gain  []float32 // (entries)
 }
 
-func choose(u *Units, width int) chosen { return chosen{u.groups(), u, width} }
+func (t *Tape) choose(u *Units, width int) chosen {
+	c := chosen{Groups: u.groups(), units: u, width: width, gain: t.Floats(len(u.Chosen))}
+	c.eachEntry(func(i, unit int, r int32) { c.gain[i] = u.Gain.Data[int(r)*u.N+unit] })
+	return c
+}
 
 // eachEntry calls f for every entry: entry i is of unit unit and row r.
 func (c *chosen) eachEntry(f func(i, unit int, r int32)) {
@@ -40,14 +45,13 @@ func (c *chosen) block(m kernel.Mat, r int32, unit int) []float32 {
 // weigh writes the weighted outputs of units to dst (entries, width): from is of the same
 // shape, dst itself perhaps, or (T, N·width) with whole set.
 func (c *chosen) weigh(dst, from kernel.Mat, whole bool) {
-	c.eachEntry(func(i, unit int, r int32) {
-		if whole {
-			copy(dst.Row(i), c.block(from, r, unit))
-		} else if &dst.Data[0] != &from.Data[0] {
-			copy(dst.Row(i), from.Row(i))
-		}
-		kernel.Scale(dst.Row(i), c.units.gainOf(r, unit))
-	})
+	switch {
+	case whole:
+		c.eachEntry(func(i, unit int, r int32) { copy(dst.Row(i), c.block(from, r, unit)) })
+	case len(dst.Data) > 0 && &dst.Data[0] != &from.Data[0]:
+		copy(dst.Data, from.Data)
+	}
+	kernel.ScaleRows(dst, c.gain)
 }
 
 // addGains adds the gradients of the weights: h are what units gave, d the gradient of

@@ -19,7 +19,7 @@ func (t *Tape) SelectedAttention(x *Var, b *AttentionBlock, l *Layout, u *Units,
 		return t.Linear(o, b.O, l, WorkProjection)
 	}
 	s := selectedAttention{
-		chosen: choose(u, b.HeadDim), block: b, layout: l,
+		chosen: t.choose(u, b.HeadDim), block: b, layout: l,
 		x: x, k: k, v: v, y: t.NewVar(x.Rows, b.O.W.Rows, wanted(x, k, v, u.Gain)),
 	}
 	context := t.contextOf(k, v, b.Attending, l, cache)

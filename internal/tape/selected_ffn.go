@@ -11,7 +11,7 @@ func (t *Tape) SelectedFeedForward(x *Var, b *GatedBlock, l *Layout, u *Units) *
 		h := t.SiLUMul(t.Linear(x, b.Gate, l, WorkFeedForward), t.Linear(x, b.Up, l, WorkFeedForward))
 		return t.Linear(t.ScaleUnits(h, u), b.Down, l, WorkFeedForward)
 	}
-	c := choose(u, b.Gate.W.Rows/u.N)
+	c := t.choose(u, b.Gate.W.Rows/u.N)
 	y := t.NewVar(x.Rows, b.Down.W.Rows, wanted(x, u.Gain))
 	if y.Grad != nil && u.Dense {
 		t.allExperts(y, x, b, l, &c)

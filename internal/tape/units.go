@@ -60,9 +60,6 @@ func (u *Units) groups() *kernel.Groups {
 	return g
 }
 
-// gainOf is the weight of unit i in row r.
-func (u *Units) gainOf(r int32, i int) float32 { return u.Gain.Data[int(r)*u.N+i] }
-
 // ScaleUnits weighs equal blocks of columns: block i of row r is multiplied by the
 // gain of unit i, or by zero where it was not chosen. x (T, N·w) → (T, N·w).
 //

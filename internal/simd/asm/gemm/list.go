@@ -158,3 +158,28 @@ func (s isa) sum() {
 	VZEROUPPER()
 	RET()
 }
+
+// scale generates the scaling of rows, each by its own factor.
+func (s isa) scale() {
+	name := "scaleRows" + s.name
+	TEXT(name, NOSPLIT, "func(x *float32, vectors, n int, f *float32)")
+	Doc(fmt.Sprintf("%s multiplies n rows of so many times %d floats by a factor each.", name, s.lanes))
+	Pragma("noescape")
+	x, n, f := param("x"), param("n"), param("f")
+	left := GP64()
+	factor, v := s.regs[0], s.regs[1]
+	Label("row")
+	VBROADCASTSS(at(f, 0), factor)
+	Load(Param("vectors"), left)
+	Label("vector")
+	VMULPS(at(x, 0), factor, v)
+	VMOVUPS(v, at(x, 0))
+	ADDQ(operand.U8(uint8(4*s.lanes)), x)
+	DECQ(left)
+	JNE(operand.LabelRef("vector"))
+	ADDQ(operand.U8(4), f)
+	DECQ(n)
+	JNE(operand.LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}

@@ -46,6 +46,8 @@ func main() {
 	avx2.list(6, 1)
 	avx512.sum()
 	avx2.sum()
+	avx512.scale()
+	avx2.scale()
 	avx512.packRows()
 	avx2.packRows()
 	avx512.transpose()
