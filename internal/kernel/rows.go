@@ -29,6 +29,9 @@ func Add(dst, x []float32) { simd.Add(dst, x) }
 // AddRows adds the listed rows, each as long as dst, to dst, one after the other.
 func AddRows(dst []float32, rows []*float32) { simd.AddRows(dst, rows) }
 
+// SubtractRows is AddRows with the sign turned.
+func SubtractRows(dst []float32, rows []*float32) { simd.SubtractRows(dst, rows) }
+
 // AddScaled computes dst += f·x over equal lengths.
 func AddScaled(dst, x []float32, f float32) { simd.AddScaled(dst, x, f) }
 

@@ -104,13 +104,19 @@ func MulList(list []*float32, n, offset int, b [][]float32, cols []int, k int, a
 }
 
 // AddRows adds the listed rows, each at least as long as dst, to dst, one after the other.
-func AddRows(dst []float32, rows []*float32) {
+func AddRows(dst []float32, rows []*float32) { sumRows(dst, rows, 1) }
+
+// SubtractRows subtracts the listed rows, each at least as long as dst, from dst, one after
+// the other.
+func SubtractRows(dst []float32, rows []*float32) { sumRows(dst, rows, -1) }
+
+func sumRows(dst []float32, rows []*float32, sign float32) {
 	if len(rows) == 0 {
 		return
 	}
-	done := addRows(dst, rows)
+	done := sumBlocks(dst, rows, sign)
 	for _, r := range rows {
-		Add(dst[done:], floats(r, len(dst))[done:])
+		AddScaled(dst[done:], floats(r, len(dst))[done:], sign)
 	}
 }
 

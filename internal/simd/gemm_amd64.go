@@ -160,17 +160,21 @@ func mulGroups(list []*float32, groups, m, offset int, b [][]float32, cols []int
 	}
 }
 
-// addRows adds whole blocks and returns how many floats that was.
-func addRows(dst []float32, rows []*float32) (done int) {
+// sumBlocks adds or subtracts whole blocks and returns how many floats that was.
+func sumBlocks(dst []float32, rows []*float32, sign float32) (done int) {
 	const registers = 8
 	blocks := len(dst) / (16 * registers)
 	switch l := Current(); {
 	case l == Generic || blocks == 0:
 		return 0
-	case l == AVX512:
+	case l == AVX512 && sign > 0:
 		addRowsAVX512(&dst[0], &rows[0], len(rows), 0, blocks)
-	default:
+	case l == AVX512:
+		subtractRowsAVX512(&dst[0], &rows[0], len(rows), 0, blocks)
+	case sign > 0:
 		addRowsAVX2(&dst[0], &rows[0], len(rows), 0, 2*blocks)
+	default:
+		subtractRowsAVX2(&dst[0], &rows[0], len(rows), 0, 2*blocks)
 	}
 	return 16 * registers * blocks
 }

@@ -7615,6 +7615,54 @@ row:
 	VZEROUPPER
 	RET
 
+// func subtractRowsAVX512(dst *float32, rows **float32, n int, offset int, blocks int)
+// Requires: AVX, AVX512F
+TEXT ·subtractRowsAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ offset+24(FP), DX
+	MOVQ blocks+32(FP), BX
+
+block:
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS 256(AX), Z4
+	VMOVUPS 320(AX), Z5
+	VMOVUPS 384(AX), Z6
+	VMOVUPS 448(AX), Z7
+	MOVQ    n+16(FP), SI
+	MOVQ    CX, DI
+
+row:
+	MOVQ    (DI), R8
+	VSUBPS  (R8)(DX*1), Z0, Z0
+	VSUBPS  64(R8)(DX*1), Z1, Z1
+	VSUBPS  128(R8)(DX*1), Z2, Z2
+	VSUBPS  192(R8)(DX*1), Z3, Z3
+	VSUBPS  256(R8)(DX*1), Z4, Z4
+	VSUBPS  320(R8)(DX*1), Z5, Z5
+	VSUBPS  384(R8)(DX*1), Z6, Z6
+	VSUBPS  448(R8)(DX*1), Z7, Z7
+	ADDQ    $0x08, DI
+	DECQ    SI
+	JNE     row
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	ADDQ    $0x00000200, AX
+	ADDQ    $0x00000200, DX
+	DECQ    BX
+	JNE     block
+	VZEROUPPER
+	RET
+
 // func addRowsAVX2(dst *float32, rows **float32, n int, offset int, blocks int)
 // Requires: AVX
 TEXT ·addRowsAVX2(SB), NOSPLIT, $0-40
@@ -7645,6 +7693,54 @@ row:
 	VADDPS  160(R8)(DX*1), Y5, Y5
 	VADDPS  192(R8)(DX*1), Y6, Y6
 	VADDPS  224(R8)(DX*1), Y7, Y7
+	ADDQ    $0x08, DI
+	DECQ    SI
+	JNE     row
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	ADDQ    $0x00000100, AX
+	ADDQ    $0x00000100, DX
+	DECQ    BX
+	JNE     block
+	VZEROUPPER
+	RET
+
+// func subtractRowsAVX2(dst *float32, rows **float32, n int, offset int, blocks int)
+// Requires: AVX
+TEXT ·subtractRowsAVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ offset+24(FP), DX
+	MOVQ blocks+32(FP), BX
+
+block:
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS 128(AX), Y4
+	VMOVUPS 160(AX), Y5
+	VMOVUPS 192(AX), Y6
+	VMOVUPS 224(AX), Y7
+	MOVQ    n+16(FP), SI
+	MOVQ    CX, DI
+
+row:
+	MOVQ    (DI), R8
+	VSUBPS  (R8)(DX*1), Y0, Y0
+	VSUBPS  32(R8)(DX*1), Y1, Y1
+	VSUBPS  64(R8)(DX*1), Y2, Y2
+	VSUBPS  96(R8)(DX*1), Y3, Y3
+	VSUBPS  128(R8)(DX*1), Y4, Y4
+	VSUBPS  160(R8)(DX*1), Y5, Y5
+	VSUBPS  192(R8)(DX*1), Y6, Y6
+	VSUBPS  224(R8)(DX*1), Y7, Y7
 	ADDQ    $0x08, DI
 	DECQ    SI
 	JNE     row

@@ -30,6 +30,6 @@ func mulList(list []*float32, n, offset int, b [][]float32, cols []int, k int, a
 	mulListGeneric(list, n, offset, b, cols, k, accumulate)
 }
 
-func addRows([]float32, []*float32) (done int) { return 0 }
+func sumBlocks([]float32, []*float32, float32) (done int) { return 0 }
 
 func scaleRows([]float32, int, []float32) bool { return false }

@@ -44,15 +44,25 @@ func listAVX512(list **float32, groups int, m int, offset int, b0 *float32, b1 *
 //go:noescape
 func listAVX2(list **float32, groups int, m int, offset int, b0 *float32, b1 *float32, k int, c0 int, c1 int, accumulate bool)
 
-// addRowsAVX512 adds n rows, from offset bytes on, to blocks of 128 floats of dst.
+// addRowsAVX512 adds to blocks of 128 floats of dst n rows, from offset bytes on.
 //
 //go:noescape
 func addRowsAVX512(dst *float32, rows **float32, n int, offset int, blocks int)
 
-// addRowsAVX2 adds n rows, from offset bytes on, to blocks of 64 floats of dst.
+// subtractRowsAVX512 subtracts from blocks of 128 floats of dst n rows, from offset bytes on.
+//
+//go:noescape
+func subtractRowsAVX512(dst *float32, rows **float32, n int, offset int, blocks int)
+
+// addRowsAVX2 adds to blocks of 64 floats of dst n rows, from offset bytes on.
 //
 //go:noescape
 func addRowsAVX2(dst *float32, rows **float32, n int, offset int, blocks int)
+
+// subtractRowsAVX2 subtracts from blocks of 64 floats of dst n rows, from offset bytes on.
+//
+//go:noescape
+func subtractRowsAVX2(dst *float32, rows **float32, n int, offset int, blocks int)
 
 // scaleRowsAVX512 multiplies n rows of so many times 16 floats by a factor each.
 //

@@ -138,20 +138,23 @@ func TestAddRows(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 1))
 		for _, n := range []int{0, 1, 127, 128, 300, 1024} {
 			for rows := range 5 {
-				got := normals(r, n+1)
-				want := append([]float32(nil), got...)
+				sum := normals(r, n+1)
+				difference := append([]float32(nil), sum...)
+				wantSum, wantDifference := append([]float32(nil), sum...), append([]float32(nil), sum...)
 				var list []*float32
 				for range rows {
 					x := normals(r, n+1)
 					list = append(list, &x[0])
 					for i := range n {
-						want[i] += x[i]
+						wantSum[i] += x[i]
+						wantDifference[i] -= x[i]
 					}
 				}
-				AddRows(got[:n], list)
-				for i, v := range got {
-					if v != want[i] {
-						t.Fatalf("%d rows of %d: value %d = %v, want %v", rows, n, i, v, want[i])
+				AddRows(sum[:n], list)
+				SubtractRows(difference[:n], list)
+				for i := range sum {
+					if sum[i] != wantSum[i] || difference[i] != wantDifference[i] {
+						t.Fatalf("%d rows of %d: value %d = %v and %v, want %v and %v", rows, n, i, sum[i], difference[i], wantSum[i], wantDifference[i])
 					}
 				}
 			}

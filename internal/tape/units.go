@@ -122,9 +122,11 @@ func (t *Tape) Compensate(y *Var, u *Units) {
 				continue
 			}
 			kernel.Add(y.Mat().Row(r), u.SkipTotal)
+			list = list[:0]
 			for _, i := range chosen {
-				kernel.AddScaled(y.Mat().Row(r), skip.Row(int(i)), -1)
+				list = append(list, &skip.Row(int(i))[0])
 			}
+			kernel.SubtractRows(y.Mat().Row(r), list)
 		}
 	})
 	for r := range y.Rows {

@@ -125,12 +125,12 @@ func (l *lister) step(ahead int) {
 	}
 }
 
-// sum generates the addition of listed rows.
-func (s isa) sum() {
+// sum generates the addition of listed rows, or their subtraction.
+func (s isa) sum(name, verb string, add func(ops ...operand.Op)) {
 	const registers = 8
-	name := "addRows" + s.name
+	name += s.name
 	TEXT(name, NOSPLIT, "func(dst *float32, rows **float32, n, offset, blocks int)")
-	Doc(fmt.Sprintf("%s adds n rows, from offset bytes on, to blocks of %d floats of dst.", name, registers*s.lanes))
+	Doc(fmt.Sprintf("%s %s blocks of %d floats of dst n rows, from offset bytes on.", name, verb, registers*s.lanes))
 	Pragma("noescape")
 	dst, rows, offset, blocks := param("dst"), param("rows"), param("offset"), param("blocks")
 	n, list, p := GP64(), GP64(), GP64()
@@ -143,7 +143,7 @@ func (s isa) sum() {
 	Label("row")
 	MOVQ(at(list, 0), p)
 	for i := range registers {
-		VADDPS(indexed(p, offset, 1, 4*s.lanes*i), s.regs[i], s.regs[i])
+		add(indexed(p, offset, 1, 4*s.lanes*i), s.regs[i], s.regs[i])
 	}
 	ADDQ(operand.U8(8), list)
 	DECQ(n)

@@ -44,8 +44,10 @@ func main() {
 
 	avx512.list(8, 2)
 	avx2.list(6, 1)
-	avx512.sum()
-	avx2.sum()
+	for _, s := range []isa{avx512, avx2} {
+		s.sum("addRows", "adds to", VADDPS)
+		s.sum("subtractRows", "subtracts from", VSUBPS)
+	}
 	avx512.scale()
 	avx2.scale()
 	avx512.packRows()
