@@ -57,14 +57,12 @@ var attendings = sync.Pool{New: func() any {
 func (h *Head) Attend(o, q Mat, lse []float32) {
 	s := attendings.Get().(*attending)
 	defer attendings.Put(s)
-	width := panelsFor(q.Cols) * panel
-	grow(&s.q, simd.MaxTileRows*q.Cols+simd.PackSlack)
-	grow(&s.sums, simd.MaxTileRows*width)
+	s.fit(q.Cols)
 	for r, height := 0, simd.TileRows(); r < q.Rows; r += height {
 		m := min(height, q.Rows-r)
 		h.tile(s, q, r, m)
 		for i := range m {
-			sums := s.sums[i*width : i*width+q.Cols]
+			sums := s.sum(i, q.Cols)
 			simd.Scale(sums, float32(1/s.total[i]))
 			copy(o.Row(r+i), sums)
 			if lse != nil {
@@ -74,28 +72,35 @@ func (h *Head) Attend(o, q Mat, lse []float32) {
 	}
 }
 
+// fit makes room for heads of so many values.
+func (s *attending) fit(headDim int) {
+	grow(&s.q, simd.MaxTileRows*headDim+simd.PackSlack)
+	grow(&s.sums, simd.MaxTileRows*panelsFor(headDim)*panel)
+}
+
+// sum is row i of the sums: (Dh).
+func (s *attending) sum(i, headDim int) []float32 {
+	at := i * panelsFor(headDim) * panel
+	return s.sums[at : at+headDim]
+}
+
 // tile leaves, for m queries from r on, the weighted sums of values in s.sums with the
 // largest score and the sum of weights relative to it.
 func (h *Head) tile(s *attending, q Mat, r, m int) {
 	packed := s.packQueries(q, r, m, h.Scale)
 	first, _ := h.span(r)
 	_, last := h.span(r + m - 1)
-	width := panelsFor(q.Cols) * panel
-	var sums simd.Rows
 	for i := range m {
-		sums[i] = &s.sums[i*width]
 		s.top[i], s.total[i] = float32(math.Inf(-1)), 0
 	}
 	begin := first / keyBlock * keyBlock
 	for k0 := begin; k0 < last; k0 += keyBlock {
 		n := min(keyBlock, last-k0)
-		h.score(s, packed, m, k0, n)
+		h.KV.score(Mat{Rows: m, Cols: n, Stride: scoreStride, Data: s.scores}, packed, k0, n)
 		for i := range m {
 			h.weigh(s, r, i, k0, n)
 		}
-		p := s.packWeights(m, n)
-		v := h.KV.values[k0*panel:]
-		simd.MulPanels(&sums, 0, p, v, h.KV.Cap*panel, n, m, width/panel, k0 > begin)
+		h.KV.sum(s, s.packWeights(m, n), m, k0, n, k0 > begin)
 	}
 }
 
@@ -109,16 +114,6 @@ func (s *attending) packQueries(q Mat, r, m int, scale float32) []float32 {
 	simd.PackColumns(packed, m, &rows, 0, q.Cols)
 	simd.Scale(packed[:m*q.Cols], scale)
 	return packed
-}
-
-// score fills s.scores with the scores of keys [k0, k0+n), k0 a multiple of 16.
-func (h *Head) score(s *attending, q []float32, m, k0, n int) {
-	stride := keyValueStride(h.KV.headDim)
-	var rows simd.Rows
-	for i := range m {
-		rows[i] = &s.scores[i*scoreStride]
-	}
-	simd.MulPanels(&rows, 0, q, h.KV.keys[k0/panel*stride:], stride, h.KV.headDim, m, panelsFor(n), false)
 }
 
 // weigh turns the scores of query r+i for keys [k0, k0+n) into weights e^(score−top),

@@ -61,6 +61,27 @@ func (c *KeyValues) Append(k, v Mat) {
 	c.Len += k.Rows
 }
 
+// score fills the first n columns of scores, of rows with room for whole tiles, with the
+// products of packed queries (Dh, m) and keys [k0, k0+n), k0 a multiple of 16.
+func (c *KeyValues) score(scores Mat, q []float32, k0, n int) {
+	stride := keyValueStride(c.headDim)
+	var rows simd.Rows
+	for i := range scores.Rows {
+		rows[i] = &scores.Data[i*scores.Stride]
+	}
+	simd.MulPanels(&rows, 0, q, c.keys[k0/panel*stride:], stride, c.headDim, scores.Rows, panelsFor(n), false)
+}
+
+// sum fills rows of s.sums with the sums of values [k0, k0+n) by packed weights (n, m).
+func (c *KeyValues) sum(s *attending, p []float32, m, k0, n int, accumulate bool) {
+	width := panelsFor(c.headDim) * panel
+	var sums simd.Rows
+	for i := range m {
+		sums[i] = &s.sums[i*width]
+	}
+	simd.MulPanels(&sums, 0, p, c.values[k0*panel:], c.Cap*panel, n, m, width/panel, accumulate)
+}
+
 // Grown returns a copy with room for at least n keys; the capacity doubles.
 func (c *KeyValues) Grown(n int) KeyValues {
 	capacity := max(n, 2*c.Cap, 2*panel)

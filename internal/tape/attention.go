@@ -52,7 +52,7 @@ type context struct {
 // contextOf makes the causal context of a layout: a row sees what the cache holds
 // and the rows of its own sequence up to itself. k, v (T, K·Dh).
 func (t *Tape) contextOf(k, v *Var, a Attending, l *Layout, cache *Cache) context {
-	c := context{visible: make([]int32, l.Rows())}
+	c := context{visible: t.Ints(l.Rows())}
 	past := 0
 	if cache != nil {
 		past = cache.Len()

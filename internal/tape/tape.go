@@ -83,9 +83,9 @@ type Tape struct {
 
 	recording bool
 	steps     []func()
-	slabs     [][]float32 // reused from Reset to Reset
-	slab      int         // index of the slab in use
-	used      int         // floats taken from it
+	floats    arena[float32]
+	ints      arena[int32]
+	vars      arena[Var]
 }
 
 // New makes a tape. One that records can go Backward.
@@ -98,52 +98,52 @@ func (t *Tape) Recording() bool { return t.recording }
 // made before must not be used again.
 func (t *Tape) Reset() {
 	clear(t.steps)
-	t.steps, t.slab, t.used = t.steps[:0], 0, 0
-	t.MACs = MACs{}
+	t.steps, t.MACs = t.steps[:0], MACs{}
+	t.rewind(Mark{})
 }
 
-const (
-	// minSlab is the least number of floats taken from the heap at once (4 MB).
-	minSlab = 1 << 20
-	// line is the floats of a cache line: values start at one, so that the kernels need
-	// not copy operands to aligned memory.
-	line = 64 / 4
-)
-
 // Mark is a point in a tape's use of memory.
-type Mark struct{ slab, used int }
+type Mark struct{ floats, ints, vars extent }
 
 // Mark notes how much memory is in use.
-func (t *Tape) Mark() Mark { return Mark{t.slab, t.used} }
+func (t *Tape) Mark() Mark { return Mark{t.floats.extent, t.ints.extent, t.vars.extent} }
 
 // Release gives back, on a tape that does not record, the memory of all values made
 // since the mark: they must not be used again. A recording tape needs them to go back
 // and keeps them.
 func (t *Tape) Release(m Mark) {
 	if !t.recording {
-		t.slab, t.used = m.slab, m.used
+		t.rewind(m)
 	}
 }
 
-// Floats returns n floats of unspecified content that live until Reset, or until a
-// mark set before is released.
-func (t *Tape) Floats(n int) []float32 {
-	for t.slab < len(t.slabs) && t.used+n > len(t.slabs[t.slab]) {
-		t.slab, t.used = t.slab+1, 0
-	}
-	if t.slab == len(t.slabs) {
-		t.slabs = append(t.slabs, make([]float32, max(n, minSlab)))
-		t.used = 0
-	}
-	s := t.slabs[t.slab][t.used : t.used+n : t.used+n]
-	t.used += (n + line - 1) / line * line
-	return s
+func (t *Tape) rewind(m Mark) {
+	t.floats.extent, t.ints.extent, t.vars.extent = m.floats, m.ints, m.vars
 }
+
+// Least numbers taken from the heap at once: 4 MB of floats, 64 KB of indices and of
+// values.
+const (
+	floatSlab = 1 << 20
+	intSlab   = 1 << 14
+	varSlab   = 1 << 10
+)
+
+// Floats returns n floats of unspecified content that live until Reset, or until a
+// mark set before is released. They start at a cache line.
+func (t *Tape) Floats(n int) []float32 {
+	const line = 64 / 4
+	return t.floats.take(n, line, floatSlab)
+}
+
+// Ints returns n indices, as Floats does floats.
+func (t *Tape) Ints(n int) []int32 { return t.ints.take(n, 1, intSlab) }
 
 // NewVar makes a value of unspecified content; with grad (and a recording tape) it
 // has a gradient of zeros.
 func (t *Tape) NewVar(rows, cols int, grad bool) *Var {
-	v := &Var{Rows: rows, Cols: cols, Data: t.Floats(rows * cols)}
+	v := &t.vars.take(1, 1, varSlab)[0]
+	*v = Var{Rows: rows, Cols: cols, Data: t.Floats(rows * cols)}
 	if grad {
 		t.wantGrad(v)
 	}

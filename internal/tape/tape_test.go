@@ -41,7 +41,7 @@ func TestResetReusesMemory(t *testing.T) {
 	x, w := param(r, 4, 3), trained(r, 2, 3)
 	tp := tape.New(true)
 	run := func() *tape.Var { return tp.Linear(x, tape.Projection{W: w}, nil, tape.WorkProjection) }
-	first := run()
+	first, ints := run(), tp.Ints(5)
 	data, grad := &first.Data[0], &first.Grad[0]
 	first.Grad[0] = 7
 	tp.Reset()
@@ -53,11 +53,29 @@ func TestResetReusesMemory(t *testing.T) {
 		t.Error("a step from before the Reset was run")
 	}
 	second := run()
-	if &second.Data[0] != data || &second.Grad[0] != grad {
+	if second != first || &second.Data[0] != data || &second.Grad[0] != grad || &tp.Ints(5)[0] != &ints[0] {
 		t.Error("the memory of before the Reset was not used again")
 	}
 	if second.Grad[0] != 0 {
 		t.Errorf("a new gradient starts at %v, want zero", second.Grad[0])
+	}
+}
+
+// Memory taken after a mark is given out again, on a tape that does not record.
+func TestReleaseReusesMemory(t *testing.T) {
+	for _, recording := range []bool{false, true} {
+		tp := tape.New(recording)
+		kept, mark := tp.NewVar(2, 3, false), tp.Mark()
+		first, ints := tp.NewVar(2, 3, false), tp.Ints(3)
+		tp.Release(mark)
+		second, more := tp.NewVar(2, 3, false), tp.Ints(3)
+		again := second == first && &second.Data[0] == &first.Data[0] && &more[0] == &ints[0]
+		if again == recording {
+			t.Errorf("recording %t: memory used again %t", recording, again)
+		}
+		if second == kept || &second.Data[0] == &kept.Data[0] {
+			t.Errorf("recording %t: memory from before the mark was given out", recording)
+		}
 	}
 }
 

@@ -31,8 +31,11 @@ const bestLogits = 50
 var ErrOptions = errors.New("training options")
 
 const (
-	// headChunk is how many positions' logits exist at once.
-	headChunk = 128
+	// headMemory is how many bytes of logits, the teacher's and the student's, exist at
+	// once: the more, the less often the products pack the head's weights.
+	headMemory = 64 << 20
+	// headLeast positions' logits exist at once whatever their size.
+	headLeast = 128
 	// lossChunk is how many of them one task compares.
 	lossChunk = 8
 )
@@ -43,19 +46,19 @@ var positions = sync.Pool{New: func() any { return new(position) }}
 // headLoss applies the output head to teacher and student, rows of hidden states
 // (T, D), and returns the loss, a sum over positions with the given weights (T), and
 // the mean forward KL, both in nats. Unless the student wants no gradient, it adds the
-// loss's gradient to it: the loss is fused with the head, so that logits exist for a
-// few positions at a time.
-func headLoss(t *tape.Tape, m *model.Model, student *tape.Var, teacher kernel.Mat, weights []float64, o *Options) (loss, kl float64) {
+// loss's gradient to it: the loss is fused with the head, so that logits exist for so
+// many positions at a time.
+func headLoss(t *tape.Tape, m *model.Model, student *tape.Var, teacher kernel.Mat, weights []float64, o *Options, atOnce int) (loss, kl float64) {
 	n := student.Rows
-	rows := min(n, headChunk)
-	v := m.Vocabulary
-	want, got := kernel.NewMat(rows, v, t.Floats(rows*v)), kernel.NewMat(rows, v, t.Floats(rows*v))
+	hidden := kernel.NewMat(2*atOnce, m.Width, t.Floats(2*atOnce*m.Width))
+	logits := kernel.NewMat(2*atOnce, m.Vocabulary, t.Floats(2*atOnce*m.Vocabulary))
 	losses, kls := make([]float64, n), make([]float64, n)
-	for lo := 0; lo < n; lo += headChunk {
-		hi := min(n, lo+headChunk)
-		p, q := want.RowRange(0, hi-lo), got.RowRange(0, hi-lo)
-		project(p, teacher.RowRange(lo, hi), m)
-		project(q, student.Mat().RowRange(lo, hi), m)
+	for lo := 0; lo < n; lo += atOnce {
+		hi := min(n, lo+atOnce)
+		// One product for both packs the weights once.
+		both := logits.RowRange(0, 2*(hi-lo))
+		project(both, stack(hidden, teacher.RowRange(lo, hi), student.Mat().RowRange(lo, hi)), m)
+		p, q := both.RowRange(0, hi-lo), both.RowRange(hi-lo, both.Rows)
 		kernel.ParallelChunks(hi-lo, lossChunk, func(a, b int) {
 			at := positions.Get().(*position)
 			for i := a; i < b; i++ {
@@ -72,6 +75,24 @@ func headLoss(t *tape.Tape, m *model.Model, student *tape.Var, teacher kernel.Ma
 		kl += kls[i] / float64(n)
 	}
 	return loss, kl
+}
+
+// headChunk is how many of n positions' logits exist at once: equal parts, as few as
+// their memory allows.
+func headChunk(n, vocabulary int) int {
+	const size = 2 * 4 // of teacher and student, float32
+	most := max(headLeast, headMemory/(size*vocabulary))
+	parts := max(1, (n+most-1)/most)
+	return (n + parts - 1) / parts
+}
+
+// stack copies the rows of a and then those of b, both (n, D), to dst: (2n, D).
+func stack(dst, a, b kernel.Mat) kernel.Mat {
+	for i := range a.Rows {
+		copy(dst.Row(i), a.Row(i))
+		copy(dst.Row(a.Rows+i), b.Row(i))
+	}
+	return dst.RowRange(0, 2*a.Rows)
 }
 
 // project computes logits (n, V) of hidden states (n, D).

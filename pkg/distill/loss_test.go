@@ -222,12 +222,23 @@ func TestLossProperties(t *testing.T) {
 	})
 }
 
+func TestHeadChunk(t *testing.T) {
+	for _, tt := range []struct{ n, vocabulary, want int }{
+		{0, 32000, 0}, {1, 32000, 1}, {262, 32000, 262}, {263, 32000, 132}, {512, 32000, 256},
+		{1024, 512, 1024}, {1 << 15, 512, 1 << 14}, {512, 1 << 18, headLeast}, {129, 1 << 18, 65},
+	} {
+		if got := headChunk(tt.n, tt.vocabulary); got != tt.want {
+			t.Errorf("%d positions, vocabulary %d: got %d at once, want %d", tt.n, tt.vocabulary, got, tt.want)
+		}
+	}
+}
+
 // Positions of several chunks, a head with a bias, and a gradient that is there already.
 func TestHeadLoss(t *testing.T) {
 	_, m := modeltest.Open(t, modeltest.Shape{Layers: 1, Width: 16, Heads: 2, FeedForward: 16, Vocabulary: 61, Untied: true})
 	r := newRand(5)
 	m.Output.Bias = tape.NewConst(1, m.Vocabulary, normal(r, m.Vocabulary, 1))
-	const n = 2*headChunk + 37
+	const n, atOnce = 190, 64
 	o := Options{Loss: TopKKL, Temperature: 2}
 	student, teacher := tape.NewParam(n, m.Width), kernel.NewMat(n, m.Width, normal(r, n*m.Width, 1))
 	copy(student.Data, normal(r, n*m.Width, 1))
@@ -238,7 +249,7 @@ func TestHeadLoss(t *testing.T) {
 	for i := range weights {
 		weights[i] = r.Float64()
 	}
-	loss, kl := headLoss(tape.New(true), m, student, teacher, weights, &o)
+	loss, kl := headLoss(tape.New(true), m, student, teacher, weights, &o, atOnce)
 
 	head := make([][]float64, m.Vocabulary)
 	for i := range head {
@@ -260,7 +271,7 @@ func TestHeadLoss(t *testing.T) {
 	if !closeTo(loss, wantLoss, 1e-6) || !closeTo(kl, wantKL, 1e-6) {
 		t.Errorf("got loss %v and KL %v, want %v and %v", loss, kl, wantLoss, wantKL)
 	}
-	for _, i := range []int{0, headChunk - 1, headChunk, n - 1} {
+	for _, i := range []int{0, atOnce - 1, atOnce, n - 1} {
 		h := student.Mat().Row(i)
 		for j := range 3 {
 			value := h[j]
@@ -276,7 +287,7 @@ func TestHeadLoss(t *testing.T) {
 	}
 
 	student.Grad = nil
-	if plain, plainKL := headLoss(tape.New(false), m, student, teacher, weights, &o); plain != loss || plainKL != kl {
+	if plain, plainKL := headLoss(tape.New(false), m, student, teacher, weights, &o, atOnce); plain != loss || plainKL != kl {
 		t.Errorf("without a gradient: got %v and %v, want %v and %v to the last bit", plain, plainKL, loss, kl)
 	}
 }

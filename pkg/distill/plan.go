@@ -50,7 +50,7 @@ func (t *Trainer) plan(ctx context.Context, windows [][]int32) error {
 			}
 			student.Reset()
 			got := t.model.Hidden(student, ids, l, t.elastic.NewPass(routing.TopK, c.Setting), nil)
-			_, kl := headLoss(student, t.model, got, want.Mat(), weights, &t.Options)
+			_, kl := headLoss(student, t.model, got, want.Mat(), weights, &t.Options, headChunk(len(ids), t.model.Vocabulary))
 			if best == nil || kl < least {
 				best, least = c.On, kl
 			}

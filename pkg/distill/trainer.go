@@ -153,7 +153,7 @@ func (t *Trainer) forward(windows [][]int32, pass *routing.Pass, student *tape.T
 	head := t.model.HeadMACs(len(ids))
 	t.teacher.MACs[tape.WorkHead] += head
 	student.MACs[tape.WorkHead] += head
-	return headLoss(student, t.model, got, want.Mat(), perPosition(l, weights), &t.Options)
+	return headLoss(student, t.model, got, want.Mat(), perPosition(l, weights), &t.Options, headChunk(len(ids), t.model.Vocabulary))
 }
 
 // perPosition gives every position its sequence's weight, scaled so that all sum to 1.
