@@ -1,7 +1,7 @@
 package kernel
 
-import "runtime"
+import "github.com/elastiformer/elastiformer/internal/simd"
 
 // InstructionSet names what the arithmetic runs on. Results are the same bytes on the
 // same instruction set; another may round differently.
-func InstructionSet() string { return runtime.GOARCH }
+func InstructionSet() string { return simd.Name() }

@@ -216,8 +216,10 @@ func TestQ4EncodeByHand(t *testing.T) {
 	}
 }
 
-// Decoding what was encoded is within half a step (a whole one where 8 steps above zero are cut to 7), plus what
-// rounding the scale to half precision costs.
+// Decoding what was encoded is within half a step (a whole one where 8 steps above zero are cut to 7, so beyond 7.5 each
+// bit further counts), plus what rounding the scale to half precision costs: 8 steps' worth of 1/2048 of a step, or of
+// half the smallest subnormal. Rounding on the way to the level moves where it changes by 2⁻²⁰ + 2⁻²¹ steps: 8 steps by
+// the reciprocal and the product, the sum below 16.
 func TestQ4Error(t *testing.T) {
 	codec := mustCodec(t, TypeQ4_0)
 	rapid.Check(t, func(t *rapid.T) {
@@ -232,8 +234,10 @@ func TestQ4Error(t *testing.T) {
 			for _, y := range src[i/q4Len*q4Len:][:q4Len] {
 				largest = max(largest, math.Abs(float64(y)))
 			}
-			step := largest / 8 * 1.0001
-			bound := step/2 + max(0, math.Abs(float64(x))-7.5*step) + largest/2048 + 8*math.Ldexp(1, -25)
+			step := largest / 8
+			level := step/2 + max(0, math.Abs(float64(x))-7.5*step) + math.Ldexp(step, -19)
+			scale := math.Ldexp(largest, -11) + 8*math.Ldexp(1, -25)
+			bound := level + scale
 			if d := math.Abs(float64(got[i]) - float64(x)); d > bound {
 				t.Fatalf("element %d: got %v, want %v ± %v", i, got[i], x, bound)
 			}
