@@ -68,10 +68,10 @@ func printSpeedMarkdown(w io.Writer, r *eval.SpeedReport) error {
 func printSpeedText(w io.Writer, r *eval.SpeedReport, context int) error {
 	if _, err := fmt.Fprintf(w, "%s: %s %s, %.2f MiB, %.2f M parameters\n"+
 		"loaded in %.3g s, peak memory %.0f MB\n"+
-		"%s, %s: multiply-add peak %.1f GFLOP/s, memory %.1f GB/s\n",
+		"%s, %s, %s: multiply-add peak %.1f GFLOP/s, memory %.1f GB/s\n",
 		printable(r.Model), printable(r.Architecture), r.Type, float64(r.Bytes)/(1<<20), float64(r.Parameters)/1e6,
 		r.LoadSeconds, float64(r.PeakRSS)/1e6,
-		r.InstructionSet, threadsText(r.Threads), r.FMAPeak, r.Memory); err != nil {
+		r.InstructionSet, r.Precision, threadsText(r.Threads), r.FMAPeak, r.Memory); err != nil {
 		return err
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

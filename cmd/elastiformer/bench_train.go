@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/elastiformer/elastiformer/pkg/distill"
+	"github.com/elastiformer/elastiformer/pkg/model"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
@@ -13,11 +14,34 @@ import (
 // it is computed.
 const benchBudget = 0.98
 
-// trainingStep prepares the training of a checkpoint's selectors, or of heads and
-// experts where it has none, and returns what does a step at a budget. The selectors are
-// copies: what they learn does not change those whose speed is measured beside.
-func (o *benchOptions) trainingStep(c *checkpoint) (func(budget float64) (tokens int, err error), error) {
+// trainingStep returns what does a step of training at a budget. All that training needs
+// is made in the first, so that it is not in the memory that inference takes.
+func (o *benchOptions) trainingStep(c *checkpoint) func(budget float64) (tokens int, err error) {
+	var trainer *distill.Trainer
+	return func(budget float64) (int, error) {
+		if trainer == nil {
+			var err error
+			if trainer, err = o.newTrainer(c); err != nil {
+				return 0, err
+			}
+		}
+		budget = min(budget, benchBudget)
+		trainer.Options.BudgetLow, trainer.Options.BudgetHigh = budget, budget
+		_, err := trainer.Step()
+		return o.context, err
+	}
+}
+
+// newTrainer prepares the training of a checkpoint's selectors, or of heads and experts
+// where it has none. The selectors are copies: what they learn does not change those
+// whose speed is measured beside. The model is another on the same mapped weights:
+// training needs them as they are in the file, not packed.
+func (o *benchOptions) newTrainer(c *checkpoint) (*distill.Trainer, error) {
 	e, err := o.benchSelectors(c)
+	if err != nil {
+		return nil, err
+	}
+	m, err := model.Load(c.file)
 	if err != nil {
 		return nil, err
 	}
@@ -25,17 +49,8 @@ func (o *benchOptions) trainingStep(c *checkpoint) (func(budget float64) (tokens
 	d.Steps, d.Batch, d.Context, d.Seed = math.MaxInt32, 1, o.context, o.seed
 	d.Loss, d.Dense = distill.Loss(o.loss), o.routerGrad == "dense"
 	d.BudgetLow, d.BudgetHigh = benchBudget, benchBudget
-	data := randomWindows{vocabulary: c.model.Vocabulary, context: o.context, seed: o.seed}
-	trainer, err := distill.New(c.model, e, data, nil, d)
-	if err != nil {
-		return nil, err
-	}
-	return func(budget float64) (int, error) {
-		budget = min(budget, benchBudget)
-		trainer.Options.BudgetLow, trainer.Options.BudgetHigh = budget, budget
-		_, err := trainer.Step()
-		return o.context, err
-	}, nil
+	data := randomWindows{vocabulary: m.Vocabulary, context: o.context, seed: o.seed}
+	return distill.New(m, e, data, nil, d)
 }
 
 func (o *benchOptions) benchSelectors(c *checkpoint) (*routing.Elastic, error) {

@@ -19,6 +19,8 @@ type checkpoint struct {
 	model   *model.Model
 	elastic *routing.Elastic // nil where nothing is attached
 	vocab   *tokenizer.Tokenizer
+
+	precision precision // of the model
 }
 
 // openFile opens a GGUF file; whatever prevents that is the input's fault.
@@ -57,7 +59,7 @@ func openCheckpoint(path, adapter string) (c *checkpoint, err error) {
 			err = errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
 		}
 	}()
-	c = &checkpoint{path: path, file: f}
+	c = &checkpoint{path: path, file: f, precision: precisionF32}
 	if c.model, err = model.Load(f); err != nil {
 		return nil, err
 	}

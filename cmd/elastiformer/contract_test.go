@@ -17,7 +17,7 @@ import (
 )
 
 // evalKeys are the keys of `eval --json`, in order, as scripts rely on them. A list's elements are under "[]".
-const evalKeys = `schema model task causal context windows tokens threads seed teacher results
+const evalKeys = `schema model task causal context windows tokens threads precision seed teacher results
 teacher.loss teacher.perplexity teacher.perplexity_error teacher.seconds teacher.tokens_per_second
 results[].budget results[].compute results[].compute_with_head results[].seconds results[].seconds_ratio results[].tokens_per_second
 results[].loss results[].perplexity results[].perplexity_error results[].kl results[].agreement results[].capacities results[].used

@@ -36,6 +36,7 @@ type evalOptions struct {
 	maxKL           float64
 	minAgreement    float64
 	maxSecondsRatio float64
+	precision       precision
 }
 
 func (o *evalOptions) addFlags(fs *pflag.FlagSet) {
@@ -45,6 +46,7 @@ func (o *evalOptions) addFlags(fs *pflag.FlagSet) {
 	boundedVar(fs, &o.context, "context", "", 0, 0, 1<<24, "`tokens` in a window, at least 3; 0 for 512 or the model's context if that is shorter")
 	boundedVar(fs, &o.limit, "limit", "", 0, 0, 1<<40, "evaluate at most this `number` of windows, 0 for all")
 	enumVar(fs, &o.selection, "select", "", "threshold", []string{"threshold", "topk"}, "how token selectors `choose`; topk looks ahead and is no causal model")
+	o.precision.addFlag(fs, precisionF32)
 	fs.StringVar(&o.csv, "csv", "", "write the table to this `file` too")
 	fs.BoolVar(&o.force, "force", false, "replace the CSV file if it exists")
 	boundedVar(fs, &o.maxKL, "max-kl", "", math.Inf(1), 0, math.Inf(1), "fail with exit status 3 if a budget's mean `KL` is above")
@@ -62,7 +64,10 @@ func newEvalCommand(g *globals) *cobra.Command {
 from the teacher (the same model with everything on), the share of positions where both
 predict the same token, the compute executed and the time taken.
 
-A model without selectors is measured at budget 1 alone.`,
+A model without selectors is measured at budget 1 alone.
+
+With --precision int8 teacher and student both run as generate does by default:
+activations that meet weights in 8 or 4 bits are rounded to 8 bits.`,
 		Example: `  elastiformer eval elastic.gguf --data valid.txt
   elastiformer eval elastic.gguf --data valid.txt --budget 0.6 --max-kl 0.5 --json
   elastiformer eval model.gguf --adapter routers.gguf --data valid.txt --budget 0.5..1+0.05`,
@@ -94,6 +99,9 @@ func runEval(ctx context.Context, opts evalOptions, std streams) (err error) {
 		return err
 	}
 	defer closeInto(c, &err)
+	if opts.precision == precisionInt8 {
+		c.pack(opts.precision)
+	}
 	if opts.context == 0 {
 		opts.context = max(leastContext, min(defaultContext, c.model.Context))
 	}
@@ -154,7 +162,7 @@ func evaluate(ctx context.Context, c *checkpoint, windows [][]int32, budgets []f
 	case err != nil:
 		return nil, err
 	}
-	report.Model, report.Seed = c.path, g.seed
+	report.Model, report.Precision, report.Seed = c.path, string(c.precision), g.seed
 	return report, nil
 }
 

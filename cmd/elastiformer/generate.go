@@ -29,6 +29,8 @@ type generateOptions struct {
 	temp    float64
 	topK    int
 	topP    float64
+
+	precision precision
 }
 
 func (o *generateOptions) addFlags(fs *pflag.FlagSet) {
@@ -40,6 +42,7 @@ func (o *generateOptions) addFlags(fs *pflag.FlagSet) {
 	boundedVar(fs, &o.temp, "temp", "", 0.8, 0, 100, "sampling `temperature`, 0 for the most likely token")
 	boundedVar(fs, &o.topK, "top-k", "", 40, 0, 1<<24, "sample from this `number` of most likely tokens, 0 for all")
 	boundedVar(fs, &o.topP, "top-p", "", 0.95, 0, 1, "sample from the most likely tokens that reach this `probability`")
+	o.precision.addFlag(fs, precisionInt8)
 	commandLineOnly(fs, "prompt")
 }
 
@@ -50,7 +53,10 @@ func newGenerateCommand(g *globals) *cobra.Command {
 		Short: "Continue a text at a compute budget",
 		Long: `Continues a text token by token and prints what it adds, as it comes. Special tokens in the
 prompt are parsed. It stops at the end of the text, after -n tokens, or when the model's
-context is full.`,
+context is full.
+
+With --precision int8, as in llama.cpp, activations that meet weights in 8 or 4 bits are
+rounded to 8 bits; everything else, and all of it with f32, is float32.`,
 		Example: `  elastiformer generate trained.gguf -p "Once upon a time" -n 200 --budget 0.6
   elastiformer generate model.gguf -p "Once upon a time" --temp 0 --json`,
 		Annotations: exitStatus(kindInput, kindInterrupted),
@@ -72,6 +78,7 @@ func runGenerate(ctx context.Context, opts generateOptions, std streams) (err er
 		return err
 	}
 	defer closeInto(c, &err)
+	c.pack(opts.precision)
 	prompt := c.vocab.Encode(opts.prompt, tokenizer.EncodeOptions{BOS: true, ParseSpecial: true})
 	if len(prompt) == 0 {
 		return usageErrorf("the prompt is empty and the vocabulary has no token to begin with")
@@ -214,6 +221,7 @@ type generationDocument struct {
 	Compute         float64 `json:"compute"`
 	PromptSeconds   float64 `json:"prompt_seconds"`
 	GenerateSeconds float64 `json:"generate_seconds"`
+	Precision       string  `json:"precision"`
 	Seed            uint64  `json:"seed"`
 }
 
@@ -222,7 +230,10 @@ func (g *generation) document() generationDocument {
 	if ids == nil {
 		ids = []int32{} // nothing generated is no ids, not null
 	}
-	return generationDocument{schemaVersion, g.path, g.opts.prompt, g.prompt, g.text, ids, g.opts.budget, g.compute(), g.promptSeconds, g.seconds, g.opts.seed}
+	return generationDocument{
+		schemaVersion, g.path, g.opts.prompt, g.prompt, g.text, ids, g.opts.budget, g.compute(),
+		g.promptSeconds, g.seconds, string(g.checkpoint.precision), g.opts.seed,
+	}
 }
 
 // singleBudget is the value of a flag that takes one budget.

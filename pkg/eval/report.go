@@ -7,17 +7,19 @@ const Schema = 1
 
 // Report is the outcome of an evaluation on text, as `eval --json` prints it.
 type Report struct {
-	Schema  int      `json:"schema"`
-	Model   string   `json:"model"`
-	Task    string   `json:"task"`
-	Causal  bool     `json:"causal"`
-	Context int      `json:"context"`
-	Windows int      `json:"windows"`
-	Tokens  int      `json:"tokens"` // positions scored
-	Threads int      `json:"threads"`
-	Seed    uint64   `json:"seed"`
-	Teacher Teacher  `json:"teacher"`
-	Results []Result `json:"results"`
+	Schema  int    `json:"schema"`
+	Model   string `json:"model"`
+	Task    string `json:"task"`
+	Causal  bool   `json:"causal"`
+	Context int    `json:"context"`
+	Windows int    `json:"windows"`
+	Tokens  int    `json:"tokens"` // positions scored
+	Threads int    `json:"threads"`
+	// Precision is the arithmetic the model was prepared for, as the caller names it.
+	Precision string   `json:"precision"`
+	Seed      uint64   `json:"seed"`
+	Teacher   Teacher  `json:"teacher"`
+	Results   []Result `json:"results"`
 }
 
 // finite says whether a report can be printed: a mean loss beyond some 700 nats has no

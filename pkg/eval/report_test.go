@@ -28,7 +28,7 @@ func sample() *eval.Report {
 }
 
 // The keys of the JSON document are a contract: scripts rely on them.
-const goldenKeys = `schema model task causal context windows tokens threads seed
+const goldenKeys = `schema model task causal context windows tokens threads precision seed
 teacher teacher.loss teacher.perplexity teacher.perplexity_error teacher.seconds teacher.tokens_per_second
 results results.budget results.compute results.compute_with_head results.seconds results.seconds_ratio results.tokens_per_second
 results.loss results.perplexity results.perplexity_error results.kl results.kl.mean results.kl.median results.kl.p99 results.agreement

@@ -43,6 +43,7 @@ type SpeedReport struct {
 	Parameters     int64   `json:"parameters"`
 	InstructionSet string  `json:"instruction_set"`
 	Threads        int     `json:"threads"`
+	Precision      string  `json:"precision"` // of prompt and decoding, as the caller names it
 	Seed           uint64  `json:"seed"`
 	Prompt         int     `json:"prompt"`
 	Generate       int     `json:"generate"`

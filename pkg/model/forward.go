@@ -59,7 +59,7 @@ func (c *Cache) Reset() {
 // l → (T, D). r may be nil. With a cache, which a recording tape does not take, ids
 // are one sequence that continues it, and l must be tape.Continue(cache.Tokens, T).
 func (m *Model) Hidden(t *tape.Tape, ids []int32, l *tape.Layout, r Router, cache *Cache) *tape.Var {
-	x := t.Embed(m.Embedding, ids)
+	x := m.embed(t, ids)
 	for i := range m.Layers {
 		var c *tape.Cache
 		if cache != nil {
@@ -72,6 +72,17 @@ func (m *Model) Hidden(t *tape.Tape, ids []int32, l *tape.Layout, r Router, cach
 		cache.Tokens += len(ids)
 	}
 	return t.RMSNorm(x, m.OutputNorm, m.Epsilon)
+}
+
+// embed looks ids (T) up → (T, D). Around each row that is read the system maps a stretch
+// of the file, so that a prompt soon holds all of the table, of which little is needed
+// again: a model packed for decoding lets it go.
+func (m *Model) embed(t *tape.Tape, ids []int32) *tape.Var {
+	x := t.Embed(m.Embedding, ids)
+	if m.lookups && len(ids) > 1 { // for a single token it would cost more than it saves
+		m.file.Release(m.tensors[m.Embedding])
+	}
+	return x
 }
 
 // Logits applies the output head: h (T, D) → (T, V).

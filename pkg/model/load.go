@@ -27,6 +27,7 @@ type Model struct {
 
 	file    *gguf.File
 	tensors map[*tape.Weight]*gguf.Tensor
+	lookups bool // packed, and the embedding serves for looking up alone
 }
 
 // Load binds the tensors of f, which must stay open as long as the model is used.
@@ -81,6 +82,7 @@ func (m *Model) Pack(integers bool) {
 		}
 	}
 	pack(m.Output)
+	m.lookups = m.Output.W != m.Embedding
 }
 
 // ExpertBlock is what the width of an expert must be a multiple of: the longest block
