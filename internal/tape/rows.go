@@ -26,14 +26,19 @@ func (t *Tape) Gather(x *Var, rows []int32) *Var {
 
 // Residual adds a module's output to the stream: x (T, D), y (kept, D) → (T, D).
 // A kept row gains gain·y, a row that skipped gains the skip bias. choice nil keeps
-// every row at weight one.
+// every row at weight one. A tape that does not record adds to x itself and returns it.
 func (t *Tape) Residual(x, y *Var, choice *Rows) *Var {
 	if choice == nil {
 		return t.add(x, y)
 	}
-	out := t.NewVar(x.Rows, x.Cols, wanted(x, y, choice.Gain, choice.Skip))
+	out := x
+	if t.recording {
+		out = t.NewVar(x.Rows, x.Cols, wanted(x, y, choice.Gain, choice.Skip))
+	}
 	kernel.ParallelRows(x.Rows, func(lo, hi int) {
-		copy(out.Mat().RowRange(lo, hi).Data, x.Mat().RowRange(lo, hi).Data)
+		if out != x {
+			copy(out.Mat().RowRange(lo, hi).Data, x.Mat().RowRange(lo, hi).Data)
+		}
 		choice.each(lo, hi, func(r, kept int) {
 			switch {
 			case kept >= 0:
@@ -46,7 +51,7 @@ func (t *Tape) Residual(x, y *Var, choice *Rows) *Var {
 	if choice.Skip != nil {
 		t.MACs[WorkCompensation] += int64(x.Rows-len(choice.Kept)) * int64(x.Cols)
 	}
-	if out.Grad != nil {
+	if out != x && out.Grad != nil {
 		t.Step(func() { choice.residualBackward(out, x, y) })
 	}
 	return out
@@ -102,12 +107,17 @@ func (c *Rows) each(lo, hi int, f func(r, kept int)) {
 const addChunk = 1 << 12
 
 func (t *Tape) add(x, y *Var) *Var {
-	out := t.NewVar(x.Rows, x.Cols, x.Grad != nil || y.Grad != nil)
+	out := x
+	if t.recording {
+		out = t.NewVar(x.Rows, x.Cols, wanted(x, y))
+	}
 	kernel.ParallelChunks(len(out.Data), addChunk, func(lo, hi int) {
-		copy(out.Data[lo:hi], x.Data[lo:hi])
+		if out != x {
+			copy(out.Data[lo:hi], x.Data[lo:hi])
+		}
 		kernel.Add(out.Data[lo:hi], y.Data[lo:hi])
 	})
-	if out.Grad != nil {
+	if out != x && out.Grad != nil {
 		t.Step(func() {
 			kernel.ParallelChunks(len(out.Grad), addChunk, func(lo, hi int) {
 				for _, v := range [...]*Var{x, y} {

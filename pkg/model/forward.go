@@ -90,15 +90,11 @@ func (m *Model) Logits(t *tape.Tape, h *tape.Var) *tape.Var {
 	return t.Linear(h, m.Output, nil, tape.WorkHead)
 }
 
-// step is module; without recording it takes the stream in place, so that the memory a
+// step is module; without recording, which changes the stream in place, the memory a
 // module needs is used again by the next.
 func (m *Model) step(t *tape.Tape, layer int, which Module, x *tape.Var, l *tape.Layout, r Router, c *tape.Cache) *tape.Var {
 	mark := t.Mark()
-	y := m.module(t, layer, which, x, l, r, c)
-	if t.Recording() {
-		return y
-	}
-	copy(x.Data, y.Data)
+	x = m.module(t, layer, which, x, l, r, c)
 	t.Release(mark)
 	return x
 }
