@@ -31,16 +31,14 @@ func mulPanels(c *Rows, col int, a, b []float32, stride, k, m, panels int, accum
 	}
 }
 
-// mulPanelsAVX512 takes as many panels at once as there are registers for sums.
+// mulPanelsAVX512 takes two panels at once, or more for so few rows that their sums would
+// wait for one another. A single row waits for memory, which two streams fill best.
 func mulPanelsAVX512(c *Rows, col int, a, b []float32, stride, k, m, panels int, accumulate bool) {
 	first, bytes := &c[0], 4*stride
 	for p := 0; p < panels; {
 		offset, at := 4*(col+p*PanelWidth), &b[p*stride]
 		switch left := panels - p; {
-		case m <= 3 && left >= 8:
-			tileAVX512x8(first, offset, &a[0], at, bytes, k, m, accumulate)
-			p += 8
-		case m <= 6 && left >= 4:
+		case 2 <= m && m <= 3 && left >= 4:
 			tileAVX512x4(first, offset, &a[0], at, bytes, k, m, accumulate)
 			p += 4
 		default:
@@ -50,15 +48,13 @@ func mulPanelsAVX512(c *Rows, col int, a, b []float32, stride, k, m, panels int,
 	}
 }
 
-// mulPanelsAVX2 takes as many panels at once as there are registers for sums.
+// mulPanelsAVX2 takes one panel at once, or more for so few rows that their sums would
+// wait for one another.
 func mulPanelsAVX2(c *Rows, col int, a, b []float32, stride, k, m, panels int, accumulate bool) {
 	first, bytes := &c[0], 4*stride
 	for p := 0; p < panels; {
 		offset, at := 4*(col+p*PanelWidth), &b[p*stride]
 		switch left := panels - p; {
-		case m == 1 && left >= 4:
-			tileAVX2x4(first, offset, &a[0], at, bytes, k, m, accumulate)
-			p += 4
 		case m <= 3 && left >= 2:
 			tileAVX2x2(first, offset, &a[0], at, bytes, k, m, accumulate)
 			p += 2

@@ -7,15 +7,10 @@ package simd
 //go:noescape
 func tileAVX512x2(c **float32, offset int, a *float32, b *float32, stride int, k int, m int, accumulate bool)
 
-// tileAVX512x4 multiplies m rows, 1 to 6, by 4 panels.
+// tileAVX512x4 multiplies m rows, 1 to 3, by 4 panels.
 //
 //go:noescape
 func tileAVX512x4(c **float32, offset int, a *float32, b *float32, stride int, k int, m int, accumulate bool)
-
-// tileAVX512x8 multiplies m rows, 1 to 3, by 8 panels.
-//
-//go:noescape
-func tileAVX512x8(c **float32, offset int, a *float32, b *float32, stride int, k int, m int, accumulate bool)
 
 // tileAVX2x1 multiplies m rows, 1 to 6, by 1 panels.
 //
@@ -26,11 +21,6 @@ func tileAVX2x1(c **float32, offset int, a *float32, b *float32, stride int, k i
 //
 //go:noescape
 func tileAVX2x2(c **float32, offset int, a *float32, b *float32, stride int, k int, m int, accumulate bool)
-
-// tileAVX2x4 multiplies m rows, 1 to 1, by 4 panels.
-//
-//go:noescape
-func tileAVX2x4(c **float32, offset int, a *float32, b *float32, stride int, k int, m int, accumulate bool)
 
 // listAVX512 multiplies groups of m rows, 1 to 8, by 2 panels. A group in list is the addresses of its rows of a,
 // then of c. k is a multiple of 4; the values of a begin offset bytes, those of c c0 and c1 bytes into a row.

@@ -22,7 +22,7 @@ func (s isa) list(maxRows, panels int) {
 	Pragma("noescape")
 	l := lister{tiler: tiler{isa: s, vectors: panels * panel / s.lanes}}
 	l.list, l.idx, l.tmp, l.groups = param("list"), GP64(), GP64(), param("groups")
-	l.b = [2]reg.Register{GP64(), GP64()}
+	l.b = []reg.GPVirtual{GP64(), GP64()}[:panels]
 	for range maxRows {
 		l.a = append(l.a, GP64())
 	}
@@ -45,8 +45,8 @@ func (l *lister) body() {
 	for i := range listUnroll {
 		l.step(i)
 	}
-	for i := range l.panels() {
-		ADDQ(operand.U32(4*panel*listUnroll), l.b[i])
+	for _, b := range l.b {
+		ADDQ(operand.U32(4*panel*listUnroll), b)
 	}
 	ADDQ(operand.U8(listUnroll), l.idx)
 	JNE(operand.LabelRef(l.label("loop")))
@@ -63,9 +63,8 @@ type lister struct {
 	tiler
 	list, groups, idx, tmp reg.GPVirtual
 	a                      []reg.GPVirtual // ends of the rows
+	b                      []reg.GPVirtual // panels
 }
-
-func (l *lister) panels() int { return l.vectors * l.lanes / panel }
 
 // begin loads the addresses and the first sums of a group.
 func (l *lister) begin() {
@@ -77,8 +76,8 @@ func (l *lister) begin() {
 		ADDQ(l.tmp, a)
 	}
 	NEGQ(l.idx)
-	for i, name := range []string{"b0", "b1"}[:l.panels()] {
-		Load(Param(name), l.b[i].(reg.GPVirtual))
+	for i, name := range []string{"b0", "b1"}[:len(l.b)] {
+		Load(Param(name), l.b[i])
 	}
 	accumulate, err := Param("accumulate").Resolve()
 	if err != nil {

@@ -15,8 +15,8 @@ type tiler struct {
 	rows, vectors int // of the tile: rows × vectors·lanes
 
 	c, offset, a, k reg.Register
-	b               [2]reg.Register // panels 0 and 4
-	stride, stride3 reg.Register    // bytes between panels, and three times that
+	b               reg.Register // panel 0
+	stride, stride3 reg.Register // bytes between panels, and three times that
 }
 
 // tile generates tiles of the given width for every height up to maxRows.
@@ -28,16 +28,11 @@ func (s isa) tile(panels, maxRows int) {
 	t := tiler{isa: s, vectors: panels * panel / s.lanes}
 	t.c, t.offset, t.a, t.k = param("c"), param("offset"), param("a"), param("k")
 	b, stride, m := param("b"), param("stride"), param("m")
-	t.b[0], t.stride = b, stride
+	t.b, t.stride = b, stride
 	if panels > 2 {
 		stride3 := GP64()
 		LEAQ(indexed(stride, stride, 2, 0), stride3)
 		t.stride3 = stride3
-	}
-	if panels > 4 {
-		b4 := GP64()
-		LEAQ(indexed(b, stride, 4, 0), b4)
-		t.b[1] = b4
 	}
 	for rows := maxRows; rows > 1; rows-- {
 		CMPQ(m, operand.U8(uint8(rows)))
@@ -121,16 +116,15 @@ func (t *tiler) outputs(f func(m operand.Mem, r reg.VecPhysical)) {
 func (t *tiler) operandB(vector, ahead int) operand.Mem {
 	first := vector * t.lanes
 	p, disp := first/panel, 4*(ahead*panel+first%panel)
-	base := t.b[p/4]
-	switch p % 4 {
+	switch p {
 	case 1:
-		return indexed(base, t.stride, 1, disp)
+		return indexed(t.b, t.stride, 1, disp)
 	case 2:
-		return indexed(base, t.stride, 2, disp)
+		return indexed(t.b, t.stride, 2, disp)
 	case 3:
-		return indexed(base, t.stride3, 1, disp)
+		return indexed(t.b, t.stride3, 1, disp)
 	}
-	return at(base, disp)
+	return at(t.b, disp)
 }
 
 // step multiplies and adds the k that lies ahead.
@@ -173,9 +167,5 @@ func (t *tiler) step(ahead int) {
 // advance moves on by n steps of k.
 func (t *tiler) advance(n int) {
 	ADDQ(operand.U32(uint32(4*n*t.rows)), t.a)
-	for _, b := range t.b {
-		if b != nil {
-			ADDQ(operand.U32(uint32(4*n*panel)), b)
-		}
-	}
+	ADDQ(operand.U32(uint32(4*n*panel)), t.b)
 }
