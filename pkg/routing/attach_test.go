@@ -21,10 +21,10 @@ func TestNumberOfExperts(t *testing.T) {
 		says                        string // part of the refusal
 	}{
 		{172, 1, 0, 43, ""},   // blocks of 4: few divisors, many experts matter more
-		{704, 1, 0, 44, ""},   // blocks of 16, the kernels' tile
-		{2048, 1, 0, 128, ""}, // as above
+		{704, 1, 0, 22, ""},   // blocks of 16, the kernels' tile
+		{2048, 1, 0, 64, ""}, // as above
 		{256, 1, 0, 16, ""},
-		{8192, 1, 0, 512, ""},
+		{8192, 1, 0, 256, ""},
 		{2048, 32, 0, 64, ""}, // whole blocks of 32
 		{704, 32, 0, 22, ""},
 		{256, 256, 0, 0, "no split"},

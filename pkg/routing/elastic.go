@@ -148,7 +148,7 @@ func (e *Elastic) projection(p model.Name) (out, in int) {
 // from (many fine experts are what quality needs most).
 const (
 	maxRouterShare = 0.1
-	tileWidth      = 16
+	tileWidth      = 32
 	fewExperts     = 16
 )
 
