@@ -9,16 +9,16 @@ import (
 // Blocks of a product. None changes a value: every element is one chain of multiply-adds
 // in the order of the inner dimension, however it is cut.
 const (
-	// blockCols outputs over blockInner of the inner dimension are packed at a time: half
-	// the second-level cache.
-	blockCols, blockInner = 256, 512
+	// blockCols outputs over blockInner of the inner dimension are packed at a time: a good half
+	// of a second-level cache of 1 MB.
+	blockCols, blockInner = 384, 384
 
 	panel = simd.PanelWidth
 
 	serialWork     = 1 << 18 // multiply-accumulates that are not worth splitting
 	tasksPerThread = 4
-	minTaskRows    = 96  // the packing of a block serves at least so many rows
-	minTaskCols    = 128 // as many panels as the widest tile takes
+	minTaskRows    = 96 // the packing of a block serves at least so many rows
+	minTaskCols    = 128
 )
 
 // form says how the operands of a product lie.

@@ -9,14 +9,14 @@ import (
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 )
 
-// shapes are (T, out, in): empty, single, odd and larger than every block (24 rows, then
-// 256 outputs and 512 inputs instead of 128 and 64; panels of 16 and tiles of 12 rows).
+// shapes are (T, out, in): empty, single, odd and larger than every block (384 outputs and
+// as many inputs; panels of 16 and tiles of 12 rows).
 // With -short, as in an emulator, those are left out that are long in a direction in which
 // another is longer than the blocks already.
 func shapes() [][3]int {
 	all := [][3]int{
 		{0, 5, 7}, {4, 0, 6}, {3, 4, 0}, {0, 0, 0}, {1, 1, 1}, {1, 65, 33}, {3, 5, 2}, {7, 3, 5}, {63, 64, 65},
-		{65, 193, 31}, {5, 200, 300}, {2, 130, 513}, {26, 271, 530},
+		{65, 193, 31}, {5, 200, 300}, {2, 130, 513}, {26, 403, 530},
 	}
 	if testing.Short() {
 		return all
