@@ -5,6 +5,9 @@ import (
 	"math"
 	"testing"
 
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas32"
+
 	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 )
@@ -76,6 +79,34 @@ func TestMulNT(t *testing.T) {
 			same(t, name+" serial", serial, dst)
 		}
 	})
+}
+
+// A peer's products agree: gonum's, which add in another order.
+func TestProductsAgainstGonum(t *testing.T) {
+	r := newRand(10)
+	const rows, out, in = 90, 130, 70
+	a, b, w := randomMat(r, rows, in, 0), randomMat(r, rows, out, 0), randomMat(r, out, in, 0)
+	general := func(m kernel.Mat) blas32.General {
+		return blas32.General{Rows: m.Rows, Cols: m.Cols, Stride: m.Stride, Data: m.Data}
+	}
+	for _, c := range []struct {
+		name   string
+		ta, tb blas.Transpose
+		x, y   kernel.Mat
+		got    func(dst kernel.Mat)
+		shape  [2]int // of the product
+		inner  int
+	}{
+		{"NT", blas.NoTrans, blas.Trans, a, w, func(dst kernel.Mat) { kernel.MulNT(dst, a, kernel.DenseWeight(w), true) }, [2]int{rows, out}, in},
+		{"NN", blas.NoTrans, blas.NoTrans, b, w, func(dst kernel.Mat) { kernel.MulNN(dst, b, kernel.DenseWeight(w), true) }, [2]int{rows, in}, out},
+		{"TN", blas.Trans, blas.NoTrans, b, a, func(dst kernel.Mat) { kernel.AddTN(dst, b, a) }, [2]int{out, in}, rows},
+	} {
+		got := randomMat(r, c.shape[0], c.shape[1], 0)
+		want := clone(got)
+		c.got(got)
+		blas32.Gemm(c.ta, c.tb, 1, general(c.x), general(c.y), 1, general(want))
+		near(t, c.name, got, ulp, func(i, j int) (float64, float64) { return at(want, i, j), 20 * float64(c.inner) })
+	}
 }
 
 // Chosen rows of the operand are multiplied and added to chosen rows of the result;
