@@ -21,7 +21,8 @@ type speedRun struct {
 	random  *rand.Rand
 	budgets []*budgetTests
 	machine *machine
-	tape    *tape.Tape // of all passes, one after the other
+	tape    *tape.Tape   // of all passes, one after the other
+	cache   *model.Cache // of all sequences, one after the other
 }
 
 // budgetTests is the tests at one budget.
@@ -53,7 +54,7 @@ func (t *test) rate() (rate, sd *float64) {
 // newTests solves a budget for the lengths of the tests.
 func (s *speedRun) newTests(e *routing.Elastic, budget float64) (*budgetTests, error) {
 	if s.tape == nil {
-		s.tape = tape.New(false)
+		s.tape, s.cache = tape.New(false), s.model.NewCache()
 	}
 	b := &budgetTests{budget: budget, prompt: test{length: s.options.Prompt}, generate: test{length: s.options.Generate}}
 	for _, part := range []struct {
@@ -72,9 +73,15 @@ func (s *speedRun) newTests(e *routing.Elastic, budget float64) (*budgetTests, e
 	return b, nil
 }
 
+// empty is the cache of a sequence that begins, in the memory of the one before.
+func (s *speedRun) empty() *model.Cache {
+	s.cache.Reset()
+	return s.cache
+}
+
 // first makes the first prediction from a model that has just been opened.
 func (b *budgetTests) first(s *speedRun) error {
-	_, err := s.pass(s.model.NewCache(), 1, nil)
+	_, err := s.pass(s.empty(), 1, nil)
 	return err
 }
 
@@ -106,7 +113,7 @@ func (b *budgetTests) readPrompt(ctx context.Context, s *speedRun) error {
 		return err
 	}
 	began := time.Now()
-	macs, err := s.pass(s.model.NewCache(), b.prompt.length, b.prompts)
+	macs, err := s.pass(s.empty(), b.prompt.length, b.prompts)
 	if err != nil {
 		return err
 	}
@@ -118,7 +125,7 @@ func (b *budgetTests) readPrompt(ctx context.Context, s *speedRun) error {
 // decode feeds one token after the other, with a prediction behind each.
 func (b *budgetTests) decode(ctx context.Context, s *speedRun) error {
 	var macs tape.MACs
-	cache := s.model.NewCache()
+	cache := s.empty()
 	began := time.Now()
 	for range b.generate.length {
 		if err := ctx.Err(); err != nil {

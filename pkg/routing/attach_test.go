@@ -20,8 +20,8 @@ func TestNumberOfExperts(t *testing.T) {
 		want                        int    // 0: refused
 		says                        string // part of the refusal
 	}{
-		{172, 1, 0, 43, ""},   // blocks of 4: few divisors, many experts matter more
-		{704, 1, 0, 22, ""},   // blocks of 16, the kernels' tile
+		{172, 1, 0, 43, ""},  // blocks of 4: few divisors, many experts matter more
+		{704, 1, 0, 22, ""},  // blocks of 16, the kernels' tile
 		{2048, 1, 0, 64, ""}, // as above
 		{256, 1, 0, 16, ""},
 		{8192, 1, 0, 256, ""},
