@@ -29,12 +29,16 @@ func floats(p *float32, n int) []float32 { return unsafe.Slice(p, n) }
 // every level, whatever the size of the tile (but see TestTileLevels for plain Go's
 // rounding). m is at most TileRows, panels a multiple of PanelStep.
 func MulPanels(c *Rows, col int, a, b []float32, stride, k, m, panels int, accumulate bool) {
+	checkTile(a, b, stride, k, m, panels)
+	if panels > 0 {
+		mulPanels(c, col, a, b, stride, k, m, panels, accumulate)
+	}
+}
+
+func checkTile(a, b []float32, stride, k, m, panels int) {
 	if m < 1 || m > TileRows() || panels%PanelStep() != 0 || len(a) < k*m || k < 1 ||
 		panels > 0 && len(b) < (panels-1)*stride+PanelWidth*k {
 		panic("simd: operands of a tile do not fit")
-	}
-	if panels > 0 {
-		mulPanels(c, col, a, b, stride, k, m, panels, accumulate)
 	}
 }
 
@@ -90,6 +94,13 @@ const ListStep = 4
 // a, then those of the rows of c. It is for rows that are used with few panels, such as the
 // tokens that chose an expert. Elements are the chains that MulPanels computes.
 func MulList(list []*float32, n, offset int, b [][]float32, cols []int, k int, accumulate bool) {
+	checkList(list, n, b, cols, k)
+	if n > 0 {
+		mulList(list, n, offset, b, cols, k, accumulate)
+	}
+}
+
+func checkList(list []*float32, n int, b [][]float32, cols []int, k int) {
 	if k < 1 || k%ListStep != 0 || len(list) < 2*n || len(b)%ListPanels() != 0 || len(cols) != len(b) {
 		panic("simd: operands of a list do not fit")
 	}
@@ -97,9 +108,6 @@ func MulList(list []*float32, n, offset int, b [][]float32, cols []int, k int, a
 		if len(p) < k*PanelWidth {
 			panic("simd: a panel of a list is too short")
 		}
-	}
-	if n > 0 {
-		mulList(list, n, offset, b, cols, k, accumulate)
 	}
 }
 

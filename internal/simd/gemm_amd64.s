@@ -4054,6 +4054,4884 @@ done3:
 	VZEROUPPER
 	RET
 
+// func tileBF16x2(c **float32, offset int, a *float32, b *float32, stride int, k int, m int, accumulate bool)
+// Requires: AVX, AVX512F
+TEXT ·tileBF16x2(SB), NOSPLIT, $0-57
+	MOVQ   c+0(FP), AX
+	MOVQ   offset+8(FP), CX
+	MOVQ   a+16(FP), DX
+	MOVQ   k+40(FP), BX
+	MOVQ   b+24(FP), SI
+	MOVQ   stride+32(FP), DI
+	MOVQ   m+48(FP), R8
+	CMPQ   R8, $0x0c
+	JE     rows12
+	CMPQ   R8, $0x0b
+	JE     rows11
+	CMPQ   R8, $0x0a
+	JE     rows10
+	CMPQ   R8, $0x09
+	JE     rows9
+	CMPQ   R8, $0x08
+	JE     rows8
+	CMPQ   R8, $0x07
+	JE     rows7
+	CMPQ   R8, $0x06
+	JE     rows6
+	CMPQ   R8, $0x05
+	JE     rows5
+	CMPQ   R8, $0x04
+	JE     rows4
+	CMPQ   R8, $0x03
+	JE     rows3
+	CMPQ   R8, $0x02
+	JE     rows2
+	MOVB   accumulate+56(FP), R8
+	TESTB  R8, R8
+	JNE    load1
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	JMP    start1
+
+load1:
+	MOVQ    (AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+
+start1:
+	SUBQ $0x04, BX
+	JLT  rest1
+
+loop1:
+	VMOVUPS      (SI), Z2
+	VMOVUPS      (SI)(DI*1), Z3
+	VBROADCASTSS (DX), Z4
+	LONG         $0x485ef262
+	WORD         $0xc252
+	LONG         $0x485ef262
+	WORD         $0xcb52
+	VMOVUPS      64(SI), Z2
+	VMOVUPS      64(SI)(DI*1), Z3
+	VBROADCASTSS 4(DX), Z4
+	LONG         $0x485ef262
+	WORD         $0xc252
+	LONG         $0x485ef262
+	WORD         $0xcb52
+	VMOVUPS      128(SI), Z2
+	VMOVUPS      128(SI)(DI*1), Z3
+	VBROADCASTSS 8(DX), Z4
+	LONG         $0x485ef262
+	WORD         $0xc252
+	LONG         $0x485ef262
+	WORD         $0xcb52
+	VMOVUPS      192(SI), Z2
+	VMOVUPS      192(SI)(DI*1), Z3
+	VBROADCASTSS 12(DX), Z4
+	LONG         $0x485ef262
+	WORD         $0xc252
+	LONG         $0x485ef262
+	WORD         $0xcb52
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, BX
+	JGE          loop1
+
+rest1:
+	ADDQ $0x04, BX
+	JEQ  done1
+
+single1:
+	VMOVUPS      (SI), Z2
+	VMOVUPS      (SI)(DI*1), Z3
+	VBROADCASTSS (DX), Z4
+	LONG         $0x485ef262
+	WORD         $0xc252
+	LONG         $0x485ef262
+	WORD         $0xcb52
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000040, SI
+	DECQ         BX
+	JNE          single1
+
+done1:
+	MOVQ    (AX), AX
+	ADDQ    CX, AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VZEROUPPER
+	RET
+
+rows2:
+	MOVB   accumulate+56(FP), R8
+	TESTB  R8, R8
+	JNE    load2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	JMP    start2
+
+load2:
+	MOVQ    (AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z2
+	VMOVUPS 64(R8), Z3
+
+start2:
+	SUBQ $0x04, BX
+	JLT  rest2
+
+loop2:
+	VMOVUPS      (SI), Z4
+	VMOVUPS      (SI)(DI*1), Z5
+	VBROADCASTSS (DX), Z6
+	LONG         $0x484ef262
+	WORD         $0xc452
+	LONG         $0x484ef262
+	WORD         $0xcd52
+	VBROADCASTSS 4(DX), Z7
+	LONG         $0x4846f262
+	WORD         $0xd452
+	LONG         $0x4846f262
+	WORD         $0xdd52
+	VMOVUPS      64(SI), Z4
+	VMOVUPS      64(SI)(DI*1), Z5
+	VBROADCASTSS 8(DX), Z6
+	LONG         $0x484ef262
+	WORD         $0xc452
+	LONG         $0x484ef262
+	WORD         $0xcd52
+	VBROADCASTSS 12(DX), Z7
+	LONG         $0x4846f262
+	WORD         $0xd452
+	LONG         $0x4846f262
+	WORD         $0xdd52
+	VMOVUPS      128(SI), Z4
+	VMOVUPS      128(SI)(DI*1), Z5
+	VBROADCASTSS 16(DX), Z6
+	LONG         $0x484ef262
+	WORD         $0xc452
+	LONG         $0x484ef262
+	WORD         $0xcd52
+	VBROADCASTSS 20(DX), Z7
+	LONG         $0x4846f262
+	WORD         $0xd452
+	LONG         $0x4846f262
+	WORD         $0xdd52
+	VMOVUPS      192(SI), Z4
+	VMOVUPS      192(SI)(DI*1), Z5
+	VBROADCASTSS 24(DX), Z6
+	LONG         $0x484ef262
+	WORD         $0xc452
+	LONG         $0x484ef262
+	WORD         $0xcd52
+	VBROADCASTSS 28(DX), Z7
+	LONG         $0x4846f262
+	WORD         $0xd452
+	LONG         $0x4846f262
+	WORD         $0xdd52
+	ADDQ         $0x00000020, DX
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, BX
+	JGE          loop2
+
+rest2:
+	ADDQ $0x04, BX
+	JEQ  done2
+
+single2:
+	VMOVUPS      (SI), Z4
+	VMOVUPS      (SI)(DI*1), Z5
+	VBROADCASTSS (DX), Z6
+	LONG         $0x484ef262
+	WORD         $0xc452
+	LONG         $0x484ef262
+	WORD         $0xcd52
+	VBROADCASTSS 4(DX), Z7
+	LONG         $0x4846f262
+	WORD         $0xd452
+	LONG         $0x4846f262
+	WORD         $0xdd52
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000040, SI
+	DECQ         BX
+	JNE          single2
+
+done2:
+	MOVQ    (AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	MOVQ    8(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	VZEROUPPER
+	RET
+
+rows3:
+	MOVB   accumulate+56(FP), R8
+	TESTB  R8, R8
+	JNE    load3
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	JMP    start3
+
+load3:
+	MOVQ    (AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z2
+	VMOVUPS 64(R8), Z3
+	MOVQ    16(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z4
+	VMOVUPS 64(R8), Z5
+
+start3:
+	SUBQ $0x04, BX
+	JLT  rest3
+
+loop3:
+	VMOVUPS      (SI), Z6
+	VMOVUPS      (SI)(DI*1), Z7
+	VBROADCASTSS (DX), Z8
+	LONG         $0x483ef262
+	WORD         $0xc652
+	LONG         $0x483ef262
+	WORD         $0xcf52
+	VBROADCASTSS 4(DX), Z9
+	LONG         $0x4836f262
+	WORD         $0xd652
+	LONG         $0x4836f262
+	WORD         $0xdf52
+	VBROADCASTSS 8(DX), Z10
+	LONG         $0x482ef262
+	WORD         $0xe652
+	LONG         $0x482ef262
+	WORD         $0xef52
+	VMOVUPS      64(SI), Z6
+	VMOVUPS      64(SI)(DI*1), Z7
+	VBROADCASTSS 12(DX), Z8
+	LONG         $0x483ef262
+	WORD         $0xc652
+	LONG         $0x483ef262
+	WORD         $0xcf52
+	VBROADCASTSS 16(DX), Z9
+	LONG         $0x4836f262
+	WORD         $0xd652
+	LONG         $0x4836f262
+	WORD         $0xdf52
+	VBROADCASTSS 20(DX), Z10
+	LONG         $0x482ef262
+	WORD         $0xe652
+	LONG         $0x482ef262
+	WORD         $0xef52
+	VMOVUPS      128(SI), Z6
+	VMOVUPS      128(SI)(DI*1), Z7
+	VBROADCASTSS 24(DX), Z8
+	LONG         $0x483ef262
+	WORD         $0xc652
+	LONG         $0x483ef262
+	WORD         $0xcf52
+	VBROADCASTSS 28(DX), Z9
+	LONG         $0x4836f262
+	WORD         $0xd652
+	LONG         $0x4836f262
+	WORD         $0xdf52
+	VBROADCASTSS 32(DX), Z10
+	LONG         $0x482ef262
+	WORD         $0xe652
+	LONG         $0x482ef262
+	WORD         $0xef52
+	VMOVUPS      192(SI), Z6
+	VMOVUPS      192(SI)(DI*1), Z7
+	VBROADCASTSS 36(DX), Z8
+	LONG         $0x483ef262
+	WORD         $0xc652
+	LONG         $0x483ef262
+	WORD         $0xcf52
+	VBROADCASTSS 40(DX), Z9
+	LONG         $0x4836f262
+	WORD         $0xd652
+	LONG         $0x4836f262
+	WORD         $0xdf52
+	VBROADCASTSS 44(DX), Z10
+	LONG         $0x482ef262
+	WORD         $0xe652
+	LONG         $0x482ef262
+	WORD         $0xef52
+	ADDQ         $0x00000030, DX
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, BX
+	JGE          loop3
+
+rest3:
+	ADDQ $0x04, BX
+	JEQ  done3
+
+single3:
+	VMOVUPS      (SI), Z6
+	VMOVUPS      (SI)(DI*1), Z7
+	VBROADCASTSS (DX), Z8
+	LONG         $0x483ef262
+	WORD         $0xc652
+	LONG         $0x483ef262
+	WORD         $0xcf52
+	VBROADCASTSS 4(DX), Z9
+	LONG         $0x4836f262
+	WORD         $0xd652
+	LONG         $0x4836f262
+	WORD         $0xdf52
+	VBROADCASTSS 8(DX), Z10
+	LONG         $0x482ef262
+	WORD         $0xe652
+	LONG         $0x482ef262
+	WORD         $0xef52
+	ADDQ         $0x0000000c, DX
+	ADDQ         $0x00000040, SI
+	DECQ         BX
+	JNE          single3
+
+done3:
+	MOVQ    (AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	MOVQ    8(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	MOVQ    16(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	VZEROUPPER
+	RET
+
+rows4:
+	MOVB   accumulate+56(FP), R8
+	TESTB  R8, R8
+	JNE    load4
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	JMP    start4
+
+load4:
+	MOVQ    (AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z2
+	VMOVUPS 64(R8), Z3
+	MOVQ    16(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z4
+	VMOVUPS 64(R8), Z5
+	MOVQ    24(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z6
+	VMOVUPS 64(R8), Z7
+
+start4:
+	SUBQ $0x04, BX
+	JLT  rest4
+
+loop4:
+	VMOVUPS      (SI), Z8
+	VMOVUPS      (SI)(DI*1), Z9
+	VBROADCASTSS (DX), Z10
+	LONG         $0x482ed262
+	WORD         $0xc052
+	LONG         $0x482ed262
+	WORD         $0xc952
+	VBROADCASTSS 4(DX), Z11
+	LONG         $0x4826d262
+	WORD         $0xd052
+	LONG         $0x4826d262
+	WORD         $0xd952
+	VBROADCASTSS 8(DX), Z12
+	LONG         $0x481ed262
+	WORD         $0xe052
+	LONG         $0x481ed262
+	WORD         $0xe952
+	VBROADCASTSS 12(DX), Z13
+	LONG         $0x4816d262
+	WORD         $0xf052
+	LONG         $0x4816d262
+	WORD         $0xf952
+	VMOVUPS      64(SI), Z8
+	VMOVUPS      64(SI)(DI*1), Z9
+	VBROADCASTSS 16(DX), Z10
+	LONG         $0x482ed262
+	WORD         $0xc052
+	LONG         $0x482ed262
+	WORD         $0xc952
+	VBROADCASTSS 20(DX), Z11
+	LONG         $0x4826d262
+	WORD         $0xd052
+	LONG         $0x4826d262
+	WORD         $0xd952
+	VBROADCASTSS 24(DX), Z12
+	LONG         $0x481ed262
+	WORD         $0xe052
+	LONG         $0x481ed262
+	WORD         $0xe952
+	VBROADCASTSS 28(DX), Z13
+	LONG         $0x4816d262
+	WORD         $0xf052
+	LONG         $0x4816d262
+	WORD         $0xf952
+	VMOVUPS      128(SI), Z8
+	VMOVUPS      128(SI)(DI*1), Z9
+	VBROADCASTSS 32(DX), Z10
+	LONG         $0x482ed262
+	WORD         $0xc052
+	LONG         $0x482ed262
+	WORD         $0xc952
+	VBROADCASTSS 36(DX), Z11
+	LONG         $0x4826d262
+	WORD         $0xd052
+	LONG         $0x4826d262
+	WORD         $0xd952
+	VBROADCASTSS 40(DX), Z12
+	LONG         $0x481ed262
+	WORD         $0xe052
+	LONG         $0x481ed262
+	WORD         $0xe952
+	VBROADCASTSS 44(DX), Z13
+	LONG         $0x4816d262
+	WORD         $0xf052
+	LONG         $0x4816d262
+	WORD         $0xf952
+	VMOVUPS      192(SI), Z8
+	VMOVUPS      192(SI)(DI*1), Z9
+	VBROADCASTSS 48(DX), Z10
+	LONG         $0x482ed262
+	WORD         $0xc052
+	LONG         $0x482ed262
+	WORD         $0xc952
+	VBROADCASTSS 52(DX), Z11
+	LONG         $0x4826d262
+	WORD         $0xd052
+	LONG         $0x4826d262
+	WORD         $0xd952
+	VBROADCASTSS 56(DX), Z12
+	LONG         $0x481ed262
+	WORD         $0xe052
+	LONG         $0x481ed262
+	WORD         $0xe952
+	VBROADCASTSS 60(DX), Z13
+	LONG         $0x4816d262
+	WORD         $0xf052
+	LONG         $0x4816d262
+	WORD         $0xf952
+	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, BX
+	JGE          loop4
+
+rest4:
+	ADDQ $0x04, BX
+	JEQ  done4
+
+single4:
+	VMOVUPS      (SI), Z8
+	VMOVUPS      (SI)(DI*1), Z9
+	VBROADCASTSS (DX), Z10
+	LONG         $0x482ed262
+	WORD         $0xc052
+	LONG         $0x482ed262
+	WORD         $0xc952
+	VBROADCASTSS 4(DX), Z11
+	LONG         $0x4826d262
+	WORD         $0xd052
+	LONG         $0x4826d262
+	WORD         $0xd952
+	VBROADCASTSS 8(DX), Z12
+	LONG         $0x481ed262
+	WORD         $0xe052
+	LONG         $0x481ed262
+	WORD         $0xe952
+	VBROADCASTSS 12(DX), Z13
+	LONG         $0x4816d262
+	WORD         $0xf052
+	LONG         $0x4816d262
+	WORD         $0xf952
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000040, SI
+	DECQ         BX
+	JNE          single4
+
+done4:
+	MOVQ    (AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	MOVQ    8(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	MOVQ    16(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	MOVQ    24(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	VZEROUPPER
+	RET
+
+rows5:
+	MOVB   accumulate+56(FP), R8
+	TESTB  R8, R8
+	JNE    load5
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	JMP    start5
+
+load5:
+	MOVQ    (AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z2
+	VMOVUPS 64(R8), Z3
+	MOVQ    16(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z4
+	VMOVUPS 64(R8), Z5
+	MOVQ    24(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z6
+	VMOVUPS 64(R8), Z7
+	MOVQ    32(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z8
+	VMOVUPS 64(R8), Z9
+
+start5:
+	SUBQ $0x04, BX
+	JLT  rest5
+
+loop5:
+	VMOVUPS      (SI), Z10
+	VMOVUPS      (SI)(DI*1), Z11
+	VBROADCASTSS (DX), Z12
+	LONG         $0x481ed262
+	WORD         $0xc252
+	LONG         $0x481ed262
+	WORD         $0xcb52
+	VBROADCASTSS 4(DX), Z13
+	LONG         $0x4816d262
+	WORD         $0xd252
+	LONG         $0x4816d262
+	WORD         $0xdb52
+	VBROADCASTSS 8(DX), Z14
+	LONG         $0x480ed262
+	WORD         $0xe252
+	LONG         $0x480ed262
+	WORD         $0xeb52
+	VBROADCASTSS 12(DX), Z15
+	LONG         $0x4806d262
+	WORD         $0xf252
+	LONG         $0x4806d262
+	WORD         $0xfb52
+	VBROADCASTSS 16(DX), Z16
+	LONG         $0x407e5262
+	WORD         $0xc252
+	LONG         $0x407e5262
+	WORD         $0xcb52
+	VMOVUPS      64(SI), Z10
+	VMOVUPS      64(SI)(DI*1), Z11
+	VBROADCASTSS 20(DX), Z12
+	LONG         $0x481ed262
+	WORD         $0xc252
+	LONG         $0x481ed262
+	WORD         $0xcb52
+	VBROADCASTSS 24(DX), Z13
+	LONG         $0x4816d262
+	WORD         $0xd252
+	LONG         $0x4816d262
+	WORD         $0xdb52
+	VBROADCASTSS 28(DX), Z14
+	LONG         $0x480ed262
+	WORD         $0xe252
+	LONG         $0x480ed262
+	WORD         $0xeb52
+	VBROADCASTSS 32(DX), Z15
+	LONG         $0x4806d262
+	WORD         $0xf252
+	LONG         $0x4806d262
+	WORD         $0xfb52
+	VBROADCASTSS 36(DX), Z16
+	LONG         $0x407e5262
+	WORD         $0xc252
+	LONG         $0x407e5262
+	WORD         $0xcb52
+	VMOVUPS      128(SI), Z10
+	VMOVUPS      128(SI)(DI*1), Z11
+	VBROADCASTSS 40(DX), Z12
+	LONG         $0x481ed262
+	WORD         $0xc252
+	LONG         $0x481ed262
+	WORD         $0xcb52
+	VBROADCASTSS 44(DX), Z13
+	LONG         $0x4816d262
+	WORD         $0xd252
+	LONG         $0x4816d262
+	WORD         $0xdb52
+	VBROADCASTSS 48(DX), Z14
+	LONG         $0x480ed262
+	WORD         $0xe252
+	LONG         $0x480ed262
+	WORD         $0xeb52
+	VBROADCASTSS 52(DX), Z15
+	LONG         $0x4806d262
+	WORD         $0xf252
+	LONG         $0x4806d262
+	WORD         $0xfb52
+	VBROADCASTSS 56(DX), Z16
+	LONG         $0x407e5262
+	WORD         $0xc252
+	LONG         $0x407e5262
+	WORD         $0xcb52
+	VMOVUPS      192(SI), Z10
+	VMOVUPS      192(SI)(DI*1), Z11
+	VBROADCASTSS 60(DX), Z12
+	LONG         $0x481ed262
+	WORD         $0xc252
+	LONG         $0x481ed262
+	WORD         $0xcb52
+	VBROADCASTSS 64(DX), Z13
+	LONG         $0x4816d262
+	WORD         $0xd252
+	LONG         $0x4816d262
+	WORD         $0xdb52
+	VBROADCASTSS 68(DX), Z14
+	LONG         $0x480ed262
+	WORD         $0xe252
+	LONG         $0x480ed262
+	WORD         $0xeb52
+	VBROADCASTSS 72(DX), Z15
+	LONG         $0x4806d262
+	WORD         $0xf252
+	LONG         $0x4806d262
+	WORD         $0xfb52
+	VBROADCASTSS 76(DX), Z16
+	LONG         $0x407e5262
+	WORD         $0xc252
+	LONG         $0x407e5262
+	WORD         $0xcb52
+	ADDQ         $0x00000050, DX
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, BX
+	JGE          loop5
+
+rest5:
+	ADDQ $0x04, BX
+	JEQ  done5
+
+single5:
+	VMOVUPS      (SI), Z10
+	VMOVUPS      (SI)(DI*1), Z11
+	VBROADCASTSS (DX), Z12
+	LONG         $0x481ed262
+	WORD         $0xc252
+	LONG         $0x481ed262
+	WORD         $0xcb52
+	VBROADCASTSS 4(DX), Z13
+	LONG         $0x4816d262
+	WORD         $0xd252
+	LONG         $0x4816d262
+	WORD         $0xdb52
+	VBROADCASTSS 8(DX), Z14
+	LONG         $0x480ed262
+	WORD         $0xe252
+	LONG         $0x480ed262
+	WORD         $0xeb52
+	VBROADCASTSS 12(DX), Z15
+	LONG         $0x4806d262
+	WORD         $0xf252
+	LONG         $0x4806d262
+	WORD         $0xfb52
+	VBROADCASTSS 16(DX), Z16
+	LONG         $0x407e5262
+	WORD         $0xc252
+	LONG         $0x407e5262
+	WORD         $0xcb52
+	ADDQ         $0x00000014, DX
+	ADDQ         $0x00000040, SI
+	DECQ         BX
+	JNE          single5
+
+done5:
+	MOVQ    (AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	MOVQ    8(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	MOVQ    16(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	MOVQ    24(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	MOVQ    32(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	VZEROUPPER
+	RET
+
+rows6:
+	MOVB   accumulate+56(FP), R8
+	TESTB  R8, R8
+	JNE    load6
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	JMP    start6
+
+load6:
+	MOVQ    (AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z2
+	VMOVUPS 64(R8), Z3
+	MOVQ    16(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z4
+	VMOVUPS 64(R8), Z5
+	MOVQ    24(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z6
+	VMOVUPS 64(R8), Z7
+	MOVQ    32(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z8
+	VMOVUPS 64(R8), Z9
+	MOVQ    40(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z10
+	VMOVUPS 64(R8), Z11
+
+start6:
+	SUBQ $0x04, BX
+	JLT  rest6
+
+loop6:
+	VMOVUPS      (SI), Z12
+	VMOVUPS      (SI)(DI*1), Z13
+	VBROADCASTSS (DX), Z14
+	LONG         $0x480ed262
+	WORD         $0xc452
+	LONG         $0x480ed262
+	WORD         $0xcd52
+	VBROADCASTSS 4(DX), Z15
+	LONG         $0x4806d262
+	WORD         $0xd452
+	LONG         $0x4806d262
+	WORD         $0xdd52
+	VBROADCASTSS 8(DX), Z16
+	LONG         $0x407ed262
+	WORD         $0xe452
+	LONG         $0x407ed262
+	WORD         $0xed52
+	VBROADCASTSS 12(DX), Z17
+	LONG         $0x4076d262
+	WORD         $0xf452
+	LONG         $0x4076d262
+	WORD         $0xfd52
+	VBROADCASTSS 16(DX), Z18
+	LONG         $0x406e5262
+	WORD         $0xc452
+	LONG         $0x406e5262
+	WORD         $0xcd52
+	VBROADCASTSS 20(DX), Z19
+	LONG         $0x40665262
+	WORD         $0xd452
+	LONG         $0x40665262
+	WORD         $0xdd52
+	VMOVUPS      64(SI), Z12
+	VMOVUPS      64(SI)(DI*1), Z13
+	VBROADCASTSS 24(DX), Z14
+	LONG         $0x480ed262
+	WORD         $0xc452
+	LONG         $0x480ed262
+	WORD         $0xcd52
+	VBROADCASTSS 28(DX), Z15
+	LONG         $0x4806d262
+	WORD         $0xd452
+	LONG         $0x4806d262
+	WORD         $0xdd52
+	VBROADCASTSS 32(DX), Z16
+	LONG         $0x407ed262
+	WORD         $0xe452
+	LONG         $0x407ed262
+	WORD         $0xed52
+	VBROADCASTSS 36(DX), Z17
+	LONG         $0x4076d262
+	WORD         $0xf452
+	LONG         $0x4076d262
+	WORD         $0xfd52
+	VBROADCASTSS 40(DX), Z18
+	LONG         $0x406e5262
+	WORD         $0xc452
+	LONG         $0x406e5262
+	WORD         $0xcd52
+	VBROADCASTSS 44(DX), Z19
+	LONG         $0x40665262
+	WORD         $0xd452
+	LONG         $0x40665262
+	WORD         $0xdd52
+	VMOVUPS      128(SI), Z12
+	VMOVUPS      128(SI)(DI*1), Z13
+	VBROADCASTSS 48(DX), Z14
+	LONG         $0x480ed262
+	WORD         $0xc452
+	LONG         $0x480ed262
+	WORD         $0xcd52
+	VBROADCASTSS 52(DX), Z15
+	LONG         $0x4806d262
+	WORD         $0xd452
+	LONG         $0x4806d262
+	WORD         $0xdd52
+	VBROADCASTSS 56(DX), Z16
+	LONG         $0x407ed262
+	WORD         $0xe452
+	LONG         $0x407ed262
+	WORD         $0xed52
+	VBROADCASTSS 60(DX), Z17
+	LONG         $0x4076d262
+	WORD         $0xf452
+	LONG         $0x4076d262
+	WORD         $0xfd52
+	VBROADCASTSS 64(DX), Z18
+	LONG         $0x406e5262
+	WORD         $0xc452
+	LONG         $0x406e5262
+	WORD         $0xcd52
+	VBROADCASTSS 68(DX), Z19
+	LONG         $0x40665262
+	WORD         $0xd452
+	LONG         $0x40665262
+	WORD         $0xdd52
+	VMOVUPS      192(SI), Z12
+	VMOVUPS      192(SI)(DI*1), Z13
+	VBROADCASTSS 72(DX), Z14
+	LONG         $0x480ed262
+	WORD         $0xc452
+	LONG         $0x480ed262
+	WORD         $0xcd52
+	VBROADCASTSS 76(DX), Z15
+	LONG         $0x4806d262
+	WORD         $0xd452
+	LONG         $0x4806d262
+	WORD         $0xdd52
+	VBROADCASTSS 80(DX), Z16
+	LONG         $0x407ed262
+	WORD         $0xe452
+	LONG         $0x407ed262
+	WORD         $0xed52
+	VBROADCASTSS 84(DX), Z17
+	LONG         $0x4076d262
+	WORD         $0xf452
+	LONG         $0x4076d262
+	WORD         $0xfd52
+	VBROADCASTSS 88(DX), Z18
+	LONG         $0x406e5262
+	WORD         $0xc452
+	LONG         $0x406e5262
+	WORD         $0xcd52
+	VBROADCASTSS 92(DX), Z19
+	LONG         $0x40665262
+	WORD         $0xd452
+	LONG         $0x40665262
+	WORD         $0xdd52
+	ADDQ         $0x00000060, DX
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, BX
+	JGE          loop6
+
+rest6:
+	ADDQ $0x04, BX
+	JEQ  done6
+
+single6:
+	VMOVUPS      (SI), Z12
+	VMOVUPS      (SI)(DI*1), Z13
+	VBROADCASTSS (DX), Z14
+	LONG         $0x480ed262
+	WORD         $0xc452
+	LONG         $0x480ed262
+	WORD         $0xcd52
+	VBROADCASTSS 4(DX), Z15
+	LONG         $0x4806d262
+	WORD         $0xd452
+	LONG         $0x4806d262
+	WORD         $0xdd52
+	VBROADCASTSS 8(DX), Z16
+	LONG         $0x407ed262
+	WORD         $0xe452
+	LONG         $0x407ed262
+	WORD         $0xed52
+	VBROADCASTSS 12(DX), Z17
+	LONG         $0x4076d262
+	WORD         $0xf452
+	LONG         $0x4076d262
+	WORD         $0xfd52
+	VBROADCASTSS 16(DX), Z18
+	LONG         $0x406e5262
+	WORD         $0xc452
+	LONG         $0x406e5262
+	WORD         $0xcd52
+	VBROADCASTSS 20(DX), Z19
+	LONG         $0x40665262
+	WORD         $0xd452
+	LONG         $0x40665262
+	WORD         $0xdd52
+	ADDQ         $0x00000018, DX
+	ADDQ         $0x00000040, SI
+	DECQ         BX
+	JNE          single6
+
+done6:
+	MOVQ    (AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	MOVQ    8(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	MOVQ    16(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	MOVQ    24(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	MOVQ    32(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	MOVQ    40(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	VZEROUPPER
+	RET
+
+rows7:
+	MOVB   accumulate+56(FP), R8
+	TESTB  R8, R8
+	JNE    load7
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	JMP    start7
+
+load7:
+	MOVQ    (AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z2
+	VMOVUPS 64(R8), Z3
+	MOVQ    16(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z4
+	VMOVUPS 64(R8), Z5
+	MOVQ    24(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z6
+	VMOVUPS 64(R8), Z7
+	MOVQ    32(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z8
+	VMOVUPS 64(R8), Z9
+	MOVQ    40(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z10
+	VMOVUPS 64(R8), Z11
+	MOVQ    48(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z12
+	VMOVUPS 64(R8), Z13
+
+start7:
+	SUBQ $0x04, BX
+	JLT  rest7
+
+loop7:
+	VMOVUPS      (SI), Z14
+	VMOVUPS      (SI)(DI*1), Z15
+	VBROADCASTSS (DX), Z16
+	LONG         $0x407ed262
+	WORD         $0xc652
+	LONG         $0x407ed262
+	WORD         $0xcf52
+	VBROADCASTSS 4(DX), Z17
+	LONG         $0x4076d262
+	WORD         $0xd652
+	LONG         $0x4076d262
+	WORD         $0xdf52
+	VBROADCASTSS 8(DX), Z18
+	LONG         $0x406ed262
+	WORD         $0xe652
+	LONG         $0x406ed262
+	WORD         $0xef52
+	VBROADCASTSS 12(DX), Z19
+	LONG         $0x4066d262
+	WORD         $0xf652
+	LONG         $0x4066d262
+	WORD         $0xff52
+	VBROADCASTSS 16(DX), Z20
+	LONG         $0x405e5262
+	WORD         $0xc652
+	LONG         $0x405e5262
+	WORD         $0xcf52
+	VBROADCASTSS 20(DX), Z21
+	LONG         $0x40565262
+	WORD         $0xd652
+	LONG         $0x40565262
+	WORD         $0xdf52
+	VBROADCASTSS 24(DX), Z22
+	LONG         $0x404e5262
+	WORD         $0xe652
+	LONG         $0x404e5262
+	WORD         $0xef52
+	VMOVUPS      64(SI), Z14
+	VMOVUPS      64(SI)(DI*1), Z15
+	VBROADCASTSS 28(DX), Z16
+	LONG         $0x407ed262
+	WORD         $0xc652
+	LONG         $0x407ed262
+	WORD         $0xcf52
+	VBROADCASTSS 32(DX), Z17
+	LONG         $0x4076d262
+	WORD         $0xd652
+	LONG         $0x4076d262
+	WORD         $0xdf52
+	VBROADCASTSS 36(DX), Z18
+	LONG         $0x406ed262
+	WORD         $0xe652
+	LONG         $0x406ed262
+	WORD         $0xef52
+	VBROADCASTSS 40(DX), Z19
+	LONG         $0x4066d262
+	WORD         $0xf652
+	LONG         $0x4066d262
+	WORD         $0xff52
+	VBROADCASTSS 44(DX), Z20
+	LONG         $0x405e5262
+	WORD         $0xc652
+	LONG         $0x405e5262
+	WORD         $0xcf52
+	VBROADCASTSS 48(DX), Z21
+	LONG         $0x40565262
+	WORD         $0xd652
+	LONG         $0x40565262
+	WORD         $0xdf52
+	VBROADCASTSS 52(DX), Z22
+	LONG         $0x404e5262
+	WORD         $0xe652
+	LONG         $0x404e5262
+	WORD         $0xef52
+	VMOVUPS      128(SI), Z14
+	VMOVUPS      128(SI)(DI*1), Z15
+	VBROADCASTSS 56(DX), Z16
+	LONG         $0x407ed262
+	WORD         $0xc652
+	LONG         $0x407ed262
+	WORD         $0xcf52
+	VBROADCASTSS 60(DX), Z17
+	LONG         $0x4076d262
+	WORD         $0xd652
+	LONG         $0x4076d262
+	WORD         $0xdf52
+	VBROADCASTSS 64(DX), Z18
+	LONG         $0x406ed262
+	WORD         $0xe652
+	LONG         $0x406ed262
+	WORD         $0xef52
+	VBROADCASTSS 68(DX), Z19
+	LONG         $0x4066d262
+	WORD         $0xf652
+	LONG         $0x4066d262
+	WORD         $0xff52
+	VBROADCASTSS 72(DX), Z20
+	LONG         $0x405e5262
+	WORD         $0xc652
+	LONG         $0x405e5262
+	WORD         $0xcf52
+	VBROADCASTSS 76(DX), Z21
+	LONG         $0x40565262
+	WORD         $0xd652
+	LONG         $0x40565262
+	WORD         $0xdf52
+	VBROADCASTSS 80(DX), Z22
+	LONG         $0x404e5262
+	WORD         $0xe652
+	LONG         $0x404e5262
+	WORD         $0xef52
+	VMOVUPS      192(SI), Z14
+	VMOVUPS      192(SI)(DI*1), Z15
+	VBROADCASTSS 84(DX), Z16
+	LONG         $0x407ed262
+	WORD         $0xc652
+	LONG         $0x407ed262
+	WORD         $0xcf52
+	VBROADCASTSS 88(DX), Z17
+	LONG         $0x4076d262
+	WORD         $0xd652
+	LONG         $0x4076d262
+	WORD         $0xdf52
+	VBROADCASTSS 92(DX), Z18
+	LONG         $0x406ed262
+	WORD         $0xe652
+	LONG         $0x406ed262
+	WORD         $0xef52
+	VBROADCASTSS 96(DX), Z19
+	LONG         $0x4066d262
+	WORD         $0xf652
+	LONG         $0x4066d262
+	WORD         $0xff52
+	VBROADCASTSS 100(DX), Z20
+	LONG         $0x405e5262
+	WORD         $0xc652
+	LONG         $0x405e5262
+	WORD         $0xcf52
+	VBROADCASTSS 104(DX), Z21
+	LONG         $0x40565262
+	WORD         $0xd652
+	LONG         $0x40565262
+	WORD         $0xdf52
+	VBROADCASTSS 108(DX), Z22
+	LONG         $0x404e5262
+	WORD         $0xe652
+	LONG         $0x404e5262
+	WORD         $0xef52
+	ADDQ         $0x00000070, DX
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, BX
+	JGE          loop7
+
+rest7:
+	ADDQ $0x04, BX
+	JEQ  done7
+
+single7:
+	VMOVUPS      (SI), Z14
+	VMOVUPS      (SI)(DI*1), Z15
+	VBROADCASTSS (DX), Z16
+	LONG         $0x407ed262
+	WORD         $0xc652
+	LONG         $0x407ed262
+	WORD         $0xcf52
+	VBROADCASTSS 4(DX), Z17
+	LONG         $0x4076d262
+	WORD         $0xd652
+	LONG         $0x4076d262
+	WORD         $0xdf52
+	VBROADCASTSS 8(DX), Z18
+	LONG         $0x406ed262
+	WORD         $0xe652
+	LONG         $0x406ed262
+	WORD         $0xef52
+	VBROADCASTSS 12(DX), Z19
+	LONG         $0x4066d262
+	WORD         $0xf652
+	LONG         $0x4066d262
+	WORD         $0xff52
+	VBROADCASTSS 16(DX), Z20
+	LONG         $0x405e5262
+	WORD         $0xc652
+	LONG         $0x405e5262
+	WORD         $0xcf52
+	VBROADCASTSS 20(DX), Z21
+	LONG         $0x40565262
+	WORD         $0xd652
+	LONG         $0x40565262
+	WORD         $0xdf52
+	VBROADCASTSS 24(DX), Z22
+	LONG         $0x404e5262
+	WORD         $0xe652
+	LONG         $0x404e5262
+	WORD         $0xef52
+	ADDQ         $0x0000001c, DX
+	ADDQ         $0x00000040, SI
+	DECQ         BX
+	JNE          single7
+
+done7:
+	MOVQ    (AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	MOVQ    8(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	MOVQ    16(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	MOVQ    24(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	MOVQ    32(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	MOVQ    40(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	MOVQ    48(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	VZEROUPPER
+	RET
+
+rows8:
+	MOVB   accumulate+56(FP), R8
+	TESTB  R8, R8
+	JNE    load8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	JMP    start8
+
+load8:
+	MOVQ    (AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z2
+	VMOVUPS 64(R8), Z3
+	MOVQ    16(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z4
+	VMOVUPS 64(R8), Z5
+	MOVQ    24(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z6
+	VMOVUPS 64(R8), Z7
+	MOVQ    32(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z8
+	VMOVUPS 64(R8), Z9
+	MOVQ    40(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z10
+	VMOVUPS 64(R8), Z11
+	MOVQ    48(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z12
+	VMOVUPS 64(R8), Z13
+	MOVQ    56(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z14
+	VMOVUPS 64(R8), Z15
+
+start8:
+	SUBQ $0x04, BX
+	JLT  rest8
+
+loop8:
+	VMOVUPS      (SI), Z16
+	VMOVUPS      (SI)(DI*1), Z17
+	VBROADCASTSS (DX), Z18
+	LONG         $0x406eb262
+	WORD         $0xc052
+	LONG         $0x406eb262
+	WORD         $0xc952
+	VBROADCASTSS 4(DX), Z19
+	LONG         $0x4066b262
+	WORD         $0xd052
+	LONG         $0x4066b262
+	WORD         $0xd952
+	VBROADCASTSS 8(DX), Z20
+	LONG         $0x405eb262
+	WORD         $0xe052
+	LONG         $0x405eb262
+	WORD         $0xe952
+	VBROADCASTSS 12(DX), Z21
+	LONG         $0x4056b262
+	WORD         $0xf052
+	LONG         $0x4056b262
+	WORD         $0xf952
+	VBROADCASTSS 16(DX), Z22
+	LONG         $0x404e3262
+	WORD         $0xc052
+	LONG         $0x404e3262
+	WORD         $0xc952
+	VBROADCASTSS 20(DX), Z23
+	LONG         $0x40463262
+	WORD         $0xd052
+	LONG         $0x40463262
+	WORD         $0xd952
+	VBROADCASTSS 24(DX), Z24
+	LONG         $0x403e3262
+	WORD         $0xe052
+	LONG         $0x403e3262
+	WORD         $0xe952
+	VBROADCASTSS 28(DX), Z25
+	LONG         $0x40363262
+	WORD         $0xf052
+	LONG         $0x40363262
+	WORD         $0xf952
+	VMOVUPS      64(SI), Z16
+	VMOVUPS      64(SI)(DI*1), Z17
+	VBROADCASTSS 32(DX), Z18
+	LONG         $0x406eb262
+	WORD         $0xc052
+	LONG         $0x406eb262
+	WORD         $0xc952
+	VBROADCASTSS 36(DX), Z19
+	LONG         $0x4066b262
+	WORD         $0xd052
+	LONG         $0x4066b262
+	WORD         $0xd952
+	VBROADCASTSS 40(DX), Z20
+	LONG         $0x405eb262
+	WORD         $0xe052
+	LONG         $0x405eb262
+	WORD         $0xe952
+	VBROADCASTSS 44(DX), Z21
+	LONG         $0x4056b262
+	WORD         $0xf052
+	LONG         $0x4056b262
+	WORD         $0xf952
+	VBROADCASTSS 48(DX), Z22
+	LONG         $0x404e3262
+	WORD         $0xc052
+	LONG         $0x404e3262
+	WORD         $0xc952
+	VBROADCASTSS 52(DX), Z23
+	LONG         $0x40463262
+	WORD         $0xd052
+	LONG         $0x40463262
+	WORD         $0xd952
+	VBROADCASTSS 56(DX), Z24
+	LONG         $0x403e3262
+	WORD         $0xe052
+	LONG         $0x403e3262
+	WORD         $0xe952
+	VBROADCASTSS 60(DX), Z25
+	LONG         $0x40363262
+	WORD         $0xf052
+	LONG         $0x40363262
+	WORD         $0xf952
+	VMOVUPS      128(SI), Z16
+	VMOVUPS      128(SI)(DI*1), Z17
+	VBROADCASTSS 64(DX), Z18
+	LONG         $0x406eb262
+	WORD         $0xc052
+	LONG         $0x406eb262
+	WORD         $0xc952
+	VBROADCASTSS 68(DX), Z19
+	LONG         $0x4066b262
+	WORD         $0xd052
+	LONG         $0x4066b262
+	WORD         $0xd952
+	VBROADCASTSS 72(DX), Z20
+	LONG         $0x405eb262
+	WORD         $0xe052
+	LONG         $0x405eb262
+	WORD         $0xe952
+	VBROADCASTSS 76(DX), Z21
+	LONG         $0x4056b262
+	WORD         $0xf052
+	LONG         $0x4056b262
+	WORD         $0xf952
+	VBROADCASTSS 80(DX), Z22
+	LONG         $0x404e3262
+	WORD         $0xc052
+	LONG         $0x404e3262
+	WORD         $0xc952
+	VBROADCASTSS 84(DX), Z23
+	LONG         $0x40463262
+	WORD         $0xd052
+	LONG         $0x40463262
+	WORD         $0xd952
+	VBROADCASTSS 88(DX), Z24
+	LONG         $0x403e3262
+	WORD         $0xe052
+	LONG         $0x403e3262
+	WORD         $0xe952
+	VBROADCASTSS 92(DX), Z25
+	LONG         $0x40363262
+	WORD         $0xf052
+	LONG         $0x40363262
+	WORD         $0xf952
+	VMOVUPS      192(SI), Z16
+	VMOVUPS      192(SI)(DI*1), Z17
+	VBROADCASTSS 96(DX), Z18
+	LONG         $0x406eb262
+	WORD         $0xc052
+	LONG         $0x406eb262
+	WORD         $0xc952
+	VBROADCASTSS 100(DX), Z19
+	LONG         $0x4066b262
+	WORD         $0xd052
+	LONG         $0x4066b262
+	WORD         $0xd952
+	VBROADCASTSS 104(DX), Z20
+	LONG         $0x405eb262
+	WORD         $0xe052
+	LONG         $0x405eb262
+	WORD         $0xe952
+	VBROADCASTSS 108(DX), Z21
+	LONG         $0x4056b262
+	WORD         $0xf052
+	LONG         $0x4056b262
+	WORD         $0xf952
+	VBROADCASTSS 112(DX), Z22
+	LONG         $0x404e3262
+	WORD         $0xc052
+	LONG         $0x404e3262
+	WORD         $0xc952
+	VBROADCASTSS 116(DX), Z23
+	LONG         $0x40463262
+	WORD         $0xd052
+	LONG         $0x40463262
+	WORD         $0xd952
+	VBROADCASTSS 120(DX), Z24
+	LONG         $0x403e3262
+	WORD         $0xe052
+	LONG         $0x403e3262
+	WORD         $0xe952
+	VBROADCASTSS 124(DX), Z25
+	LONG         $0x40363262
+	WORD         $0xf052
+	LONG         $0x40363262
+	WORD         $0xf952
+	ADDQ         $0x00000080, DX
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, BX
+	JGE          loop8
+
+rest8:
+	ADDQ $0x04, BX
+	JEQ  done8
+
+single8:
+	VMOVUPS      (SI), Z16
+	VMOVUPS      (SI)(DI*1), Z17
+	VBROADCASTSS (DX), Z18
+	LONG         $0x406eb262
+	WORD         $0xc052
+	LONG         $0x406eb262
+	WORD         $0xc952
+	VBROADCASTSS 4(DX), Z19
+	LONG         $0x4066b262
+	WORD         $0xd052
+	LONG         $0x4066b262
+	WORD         $0xd952
+	VBROADCASTSS 8(DX), Z20
+	LONG         $0x405eb262
+	WORD         $0xe052
+	LONG         $0x405eb262
+	WORD         $0xe952
+	VBROADCASTSS 12(DX), Z21
+	LONG         $0x4056b262
+	WORD         $0xf052
+	LONG         $0x4056b262
+	WORD         $0xf952
+	VBROADCASTSS 16(DX), Z22
+	LONG         $0x404e3262
+	WORD         $0xc052
+	LONG         $0x404e3262
+	WORD         $0xc952
+	VBROADCASTSS 20(DX), Z23
+	LONG         $0x40463262
+	WORD         $0xd052
+	LONG         $0x40463262
+	WORD         $0xd952
+	VBROADCASTSS 24(DX), Z24
+	LONG         $0x403e3262
+	WORD         $0xe052
+	LONG         $0x403e3262
+	WORD         $0xe952
+	VBROADCASTSS 28(DX), Z25
+	LONG         $0x40363262
+	WORD         $0xf052
+	LONG         $0x40363262
+	WORD         $0xf952
+	ADDQ         $0x00000020, DX
+	ADDQ         $0x00000040, SI
+	DECQ         BX
+	JNE          single8
+
+done8:
+	MOVQ    (AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	MOVQ    8(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	MOVQ    16(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	MOVQ    24(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	MOVQ    32(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	MOVQ    40(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	MOVQ    48(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	MOVQ    56(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	VZEROUPPER
+	RET
+
+rows9:
+	MOVB   accumulate+56(FP), R8
+	TESTB  R8, R8
+	JNE    load9
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	JMP    start9
+
+load9:
+	MOVQ    (AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z2
+	VMOVUPS 64(R8), Z3
+	MOVQ    16(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z4
+	VMOVUPS 64(R8), Z5
+	MOVQ    24(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z6
+	VMOVUPS 64(R8), Z7
+	MOVQ    32(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z8
+	VMOVUPS 64(R8), Z9
+	MOVQ    40(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z10
+	VMOVUPS 64(R8), Z11
+	MOVQ    48(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z12
+	VMOVUPS 64(R8), Z13
+	MOVQ    56(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z14
+	VMOVUPS 64(R8), Z15
+	MOVQ    64(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z16
+	VMOVUPS 64(R8), Z17
+
+start9:
+	SUBQ $0x04, BX
+	JLT  rest9
+
+loop9:
+	VMOVUPS      (SI), Z18
+	VMOVUPS      (SI)(DI*1), Z19
+	VBROADCASTSS (DX), Z20
+	LONG         $0x405eb262
+	WORD         $0xc252
+	LONG         $0x405eb262
+	WORD         $0xcb52
+	VBROADCASTSS 4(DX), Z21
+	LONG         $0x4056b262
+	WORD         $0xd252
+	LONG         $0x4056b262
+	WORD         $0xdb52
+	VBROADCASTSS 8(DX), Z22
+	LONG         $0x404eb262
+	WORD         $0xe252
+	LONG         $0x404eb262
+	WORD         $0xeb52
+	VBROADCASTSS 12(DX), Z23
+	LONG         $0x4046b262
+	WORD         $0xf252
+	LONG         $0x4046b262
+	WORD         $0xfb52
+	VBROADCASTSS 16(DX), Z24
+	LONG         $0x403e3262
+	WORD         $0xc252
+	LONG         $0x403e3262
+	WORD         $0xcb52
+	VBROADCASTSS 20(DX), Z25
+	LONG         $0x40363262
+	WORD         $0xd252
+	LONG         $0x40363262
+	WORD         $0xdb52
+	VBROADCASTSS 24(DX), Z26
+	LONG         $0x402e3262
+	WORD         $0xe252
+	LONG         $0x402e3262
+	WORD         $0xeb52
+	VBROADCASTSS 28(DX), Z27
+	LONG         $0x40263262
+	WORD         $0xf252
+	LONG         $0x40263262
+	WORD         $0xfb52
+	VBROADCASTSS 32(DX), Z28
+	LONG         $0x401ea262
+	WORD         $0xc252
+	LONG         $0x401ea262
+	WORD         $0xcb52
+	VMOVUPS      64(SI), Z18
+	VMOVUPS      64(SI)(DI*1), Z19
+	VBROADCASTSS 36(DX), Z20
+	LONG         $0x405eb262
+	WORD         $0xc252
+	LONG         $0x405eb262
+	WORD         $0xcb52
+	VBROADCASTSS 40(DX), Z21
+	LONG         $0x4056b262
+	WORD         $0xd252
+	LONG         $0x4056b262
+	WORD         $0xdb52
+	VBROADCASTSS 44(DX), Z22
+	LONG         $0x404eb262
+	WORD         $0xe252
+	LONG         $0x404eb262
+	WORD         $0xeb52
+	VBROADCASTSS 48(DX), Z23
+	LONG         $0x4046b262
+	WORD         $0xf252
+	LONG         $0x4046b262
+	WORD         $0xfb52
+	VBROADCASTSS 52(DX), Z24
+	LONG         $0x403e3262
+	WORD         $0xc252
+	LONG         $0x403e3262
+	WORD         $0xcb52
+	VBROADCASTSS 56(DX), Z25
+	LONG         $0x40363262
+	WORD         $0xd252
+	LONG         $0x40363262
+	WORD         $0xdb52
+	VBROADCASTSS 60(DX), Z26
+	LONG         $0x402e3262
+	WORD         $0xe252
+	LONG         $0x402e3262
+	WORD         $0xeb52
+	VBROADCASTSS 64(DX), Z27
+	LONG         $0x40263262
+	WORD         $0xf252
+	LONG         $0x40263262
+	WORD         $0xfb52
+	VBROADCASTSS 68(DX), Z28
+	LONG         $0x401ea262
+	WORD         $0xc252
+	LONG         $0x401ea262
+	WORD         $0xcb52
+	VMOVUPS      128(SI), Z18
+	VMOVUPS      128(SI)(DI*1), Z19
+	VBROADCASTSS 72(DX), Z20
+	LONG         $0x405eb262
+	WORD         $0xc252
+	LONG         $0x405eb262
+	WORD         $0xcb52
+	VBROADCASTSS 76(DX), Z21
+	LONG         $0x4056b262
+	WORD         $0xd252
+	LONG         $0x4056b262
+	WORD         $0xdb52
+	VBROADCASTSS 80(DX), Z22
+	LONG         $0x404eb262
+	WORD         $0xe252
+	LONG         $0x404eb262
+	WORD         $0xeb52
+	VBROADCASTSS 84(DX), Z23
+	LONG         $0x4046b262
+	WORD         $0xf252
+	LONG         $0x4046b262
+	WORD         $0xfb52
+	VBROADCASTSS 88(DX), Z24
+	LONG         $0x403e3262
+	WORD         $0xc252
+	LONG         $0x403e3262
+	WORD         $0xcb52
+	VBROADCASTSS 92(DX), Z25
+	LONG         $0x40363262
+	WORD         $0xd252
+	LONG         $0x40363262
+	WORD         $0xdb52
+	VBROADCASTSS 96(DX), Z26
+	LONG         $0x402e3262
+	WORD         $0xe252
+	LONG         $0x402e3262
+	WORD         $0xeb52
+	VBROADCASTSS 100(DX), Z27
+	LONG         $0x40263262
+	WORD         $0xf252
+	LONG         $0x40263262
+	WORD         $0xfb52
+	VBROADCASTSS 104(DX), Z28
+	LONG         $0x401ea262
+	WORD         $0xc252
+	LONG         $0x401ea262
+	WORD         $0xcb52
+	VMOVUPS      192(SI), Z18
+	VMOVUPS      192(SI)(DI*1), Z19
+	VBROADCASTSS 108(DX), Z20
+	LONG         $0x405eb262
+	WORD         $0xc252
+	LONG         $0x405eb262
+	WORD         $0xcb52
+	VBROADCASTSS 112(DX), Z21
+	LONG         $0x4056b262
+	WORD         $0xd252
+	LONG         $0x4056b262
+	WORD         $0xdb52
+	VBROADCASTSS 116(DX), Z22
+	LONG         $0x404eb262
+	WORD         $0xe252
+	LONG         $0x404eb262
+	WORD         $0xeb52
+	VBROADCASTSS 120(DX), Z23
+	LONG         $0x4046b262
+	WORD         $0xf252
+	LONG         $0x4046b262
+	WORD         $0xfb52
+	VBROADCASTSS 124(DX), Z24
+	LONG         $0x403e3262
+	WORD         $0xc252
+	LONG         $0x403e3262
+	WORD         $0xcb52
+	VBROADCASTSS 128(DX), Z25
+	LONG         $0x40363262
+	WORD         $0xd252
+	LONG         $0x40363262
+	WORD         $0xdb52
+	VBROADCASTSS 132(DX), Z26
+	LONG         $0x402e3262
+	WORD         $0xe252
+	LONG         $0x402e3262
+	WORD         $0xeb52
+	VBROADCASTSS 136(DX), Z27
+	LONG         $0x40263262
+	WORD         $0xf252
+	LONG         $0x40263262
+	WORD         $0xfb52
+	VBROADCASTSS 140(DX), Z28
+	LONG         $0x401ea262
+	WORD         $0xc252
+	LONG         $0x401ea262
+	WORD         $0xcb52
+	ADDQ         $0x00000090, DX
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, BX
+	JGE          loop9
+
+rest9:
+	ADDQ $0x04, BX
+	JEQ  done9
+
+single9:
+	VMOVUPS      (SI), Z18
+	VMOVUPS      (SI)(DI*1), Z19
+	VBROADCASTSS (DX), Z20
+	LONG         $0x405eb262
+	WORD         $0xc252
+	LONG         $0x405eb262
+	WORD         $0xcb52
+	VBROADCASTSS 4(DX), Z21
+	LONG         $0x4056b262
+	WORD         $0xd252
+	LONG         $0x4056b262
+	WORD         $0xdb52
+	VBROADCASTSS 8(DX), Z22
+	LONG         $0x404eb262
+	WORD         $0xe252
+	LONG         $0x404eb262
+	WORD         $0xeb52
+	VBROADCASTSS 12(DX), Z23
+	LONG         $0x4046b262
+	WORD         $0xf252
+	LONG         $0x4046b262
+	WORD         $0xfb52
+	VBROADCASTSS 16(DX), Z24
+	LONG         $0x403e3262
+	WORD         $0xc252
+	LONG         $0x403e3262
+	WORD         $0xcb52
+	VBROADCASTSS 20(DX), Z25
+	LONG         $0x40363262
+	WORD         $0xd252
+	LONG         $0x40363262
+	WORD         $0xdb52
+	VBROADCASTSS 24(DX), Z26
+	LONG         $0x402e3262
+	WORD         $0xe252
+	LONG         $0x402e3262
+	WORD         $0xeb52
+	VBROADCASTSS 28(DX), Z27
+	LONG         $0x40263262
+	WORD         $0xf252
+	LONG         $0x40263262
+	WORD         $0xfb52
+	VBROADCASTSS 32(DX), Z28
+	LONG         $0x401ea262
+	WORD         $0xc252
+	LONG         $0x401ea262
+	WORD         $0xcb52
+	ADDQ         $0x00000024, DX
+	ADDQ         $0x00000040, SI
+	DECQ         BX
+	JNE          single9
+
+done9:
+	MOVQ    (AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	MOVQ    8(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	MOVQ    16(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	MOVQ    24(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	MOVQ    32(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	MOVQ    40(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	MOVQ    48(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	MOVQ    56(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	MOVQ    64(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, 64(DX)
+	VZEROUPPER
+	RET
+
+rows10:
+	MOVB   accumulate+56(FP), R8
+	TESTB  R8, R8
+	JNE    load10
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	JMP    start10
+
+load10:
+	MOVQ    (AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z2
+	VMOVUPS 64(R8), Z3
+	MOVQ    16(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z4
+	VMOVUPS 64(R8), Z5
+	MOVQ    24(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z6
+	VMOVUPS 64(R8), Z7
+	MOVQ    32(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z8
+	VMOVUPS 64(R8), Z9
+	MOVQ    40(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z10
+	VMOVUPS 64(R8), Z11
+	MOVQ    48(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z12
+	VMOVUPS 64(R8), Z13
+	MOVQ    56(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z14
+	VMOVUPS 64(R8), Z15
+	MOVQ    64(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z16
+	VMOVUPS 64(R8), Z17
+	MOVQ    72(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z18
+	VMOVUPS 64(R8), Z19
+
+start10:
+	SUBQ $0x04, BX
+	JLT  rest10
+
+loop10:
+	VMOVUPS      (SI), Z20
+	VMOVUPS      (SI)(DI*1), Z21
+	VBROADCASTSS (DX), Z22
+	LONG         $0x404eb262
+	WORD         $0xc452
+	LONG         $0x404eb262
+	WORD         $0xcd52
+	VBROADCASTSS 4(DX), Z23
+	LONG         $0x4046b262
+	WORD         $0xd452
+	LONG         $0x4046b262
+	WORD         $0xdd52
+	VBROADCASTSS 8(DX), Z24
+	LONG         $0x403eb262
+	WORD         $0xe452
+	LONG         $0x403eb262
+	WORD         $0xed52
+	VBROADCASTSS 12(DX), Z25
+	LONG         $0x4036b262
+	WORD         $0xf452
+	LONG         $0x4036b262
+	WORD         $0xfd52
+	VBROADCASTSS 16(DX), Z26
+	LONG         $0x402e3262
+	WORD         $0xc452
+	LONG         $0x402e3262
+	WORD         $0xcd52
+	VBROADCASTSS 20(DX), Z27
+	LONG         $0x40263262
+	WORD         $0xd452
+	LONG         $0x40263262
+	WORD         $0xdd52
+	VBROADCASTSS 24(DX), Z28
+	LONG         $0x401e3262
+	WORD         $0xe452
+	LONG         $0x401e3262
+	WORD         $0xed52
+	VBROADCASTSS 28(DX), Z29
+	LONG         $0x40163262
+	WORD         $0xf452
+	LONG         $0x40163262
+	WORD         $0xfd52
+	VBROADCASTSS 32(DX), Z30
+	LONG         $0x400ea262
+	WORD         $0xc452
+	LONG         $0x400ea262
+	WORD         $0xcd52
+	VBROADCASTSS 36(DX), Z31
+	LONG         $0x4006a262
+	WORD         $0xd452
+	LONG         $0x4006a262
+	WORD         $0xdd52
+	VMOVUPS      64(SI), Z20
+	VMOVUPS      64(SI)(DI*1), Z21
+	VBROADCASTSS 40(DX), Z22
+	LONG         $0x404eb262
+	WORD         $0xc452
+	LONG         $0x404eb262
+	WORD         $0xcd52
+	VBROADCASTSS 44(DX), Z23
+	LONG         $0x4046b262
+	WORD         $0xd452
+	LONG         $0x4046b262
+	WORD         $0xdd52
+	VBROADCASTSS 48(DX), Z24
+	LONG         $0x403eb262
+	WORD         $0xe452
+	LONG         $0x403eb262
+	WORD         $0xed52
+	VBROADCASTSS 52(DX), Z25
+	LONG         $0x4036b262
+	WORD         $0xf452
+	LONG         $0x4036b262
+	WORD         $0xfd52
+	VBROADCASTSS 56(DX), Z26
+	LONG         $0x402e3262
+	WORD         $0xc452
+	LONG         $0x402e3262
+	WORD         $0xcd52
+	VBROADCASTSS 60(DX), Z27
+	LONG         $0x40263262
+	WORD         $0xd452
+	LONG         $0x40263262
+	WORD         $0xdd52
+	VBROADCASTSS 64(DX), Z28
+	LONG         $0x401e3262
+	WORD         $0xe452
+	LONG         $0x401e3262
+	WORD         $0xed52
+	VBROADCASTSS 68(DX), Z29
+	LONG         $0x40163262
+	WORD         $0xf452
+	LONG         $0x40163262
+	WORD         $0xfd52
+	VBROADCASTSS 72(DX), Z30
+	LONG         $0x400ea262
+	WORD         $0xc452
+	LONG         $0x400ea262
+	WORD         $0xcd52
+	VBROADCASTSS 76(DX), Z31
+	LONG         $0x4006a262
+	WORD         $0xd452
+	LONG         $0x4006a262
+	WORD         $0xdd52
+	VMOVUPS      128(SI), Z20
+	VMOVUPS      128(SI)(DI*1), Z21
+	VBROADCASTSS 80(DX), Z22
+	LONG         $0x404eb262
+	WORD         $0xc452
+	LONG         $0x404eb262
+	WORD         $0xcd52
+	VBROADCASTSS 84(DX), Z23
+	LONG         $0x4046b262
+	WORD         $0xd452
+	LONG         $0x4046b262
+	WORD         $0xdd52
+	VBROADCASTSS 88(DX), Z24
+	LONG         $0x403eb262
+	WORD         $0xe452
+	LONG         $0x403eb262
+	WORD         $0xed52
+	VBROADCASTSS 92(DX), Z25
+	LONG         $0x4036b262
+	WORD         $0xf452
+	LONG         $0x4036b262
+	WORD         $0xfd52
+	VBROADCASTSS 96(DX), Z26
+	LONG         $0x402e3262
+	WORD         $0xc452
+	LONG         $0x402e3262
+	WORD         $0xcd52
+	VBROADCASTSS 100(DX), Z27
+	LONG         $0x40263262
+	WORD         $0xd452
+	LONG         $0x40263262
+	WORD         $0xdd52
+	VBROADCASTSS 104(DX), Z28
+	LONG         $0x401e3262
+	WORD         $0xe452
+	LONG         $0x401e3262
+	WORD         $0xed52
+	VBROADCASTSS 108(DX), Z29
+	LONG         $0x40163262
+	WORD         $0xf452
+	LONG         $0x40163262
+	WORD         $0xfd52
+	VBROADCASTSS 112(DX), Z30
+	LONG         $0x400ea262
+	WORD         $0xc452
+	LONG         $0x400ea262
+	WORD         $0xcd52
+	VBROADCASTSS 116(DX), Z31
+	LONG         $0x4006a262
+	WORD         $0xd452
+	LONG         $0x4006a262
+	WORD         $0xdd52
+	VMOVUPS      192(SI), Z20
+	VMOVUPS      192(SI)(DI*1), Z21
+	VBROADCASTSS 120(DX), Z22
+	LONG         $0x404eb262
+	WORD         $0xc452
+	LONG         $0x404eb262
+	WORD         $0xcd52
+	VBROADCASTSS 124(DX), Z23
+	LONG         $0x4046b262
+	WORD         $0xd452
+	LONG         $0x4046b262
+	WORD         $0xdd52
+	VBROADCASTSS 128(DX), Z24
+	LONG         $0x403eb262
+	WORD         $0xe452
+	LONG         $0x403eb262
+	WORD         $0xed52
+	VBROADCASTSS 132(DX), Z25
+	LONG         $0x4036b262
+	WORD         $0xf452
+	LONG         $0x4036b262
+	WORD         $0xfd52
+	VBROADCASTSS 136(DX), Z26
+	LONG         $0x402e3262
+	WORD         $0xc452
+	LONG         $0x402e3262
+	WORD         $0xcd52
+	VBROADCASTSS 140(DX), Z27
+	LONG         $0x40263262
+	WORD         $0xd452
+	LONG         $0x40263262
+	WORD         $0xdd52
+	VBROADCASTSS 144(DX), Z28
+	LONG         $0x401e3262
+	WORD         $0xe452
+	LONG         $0x401e3262
+	WORD         $0xed52
+	VBROADCASTSS 148(DX), Z29
+	LONG         $0x40163262
+	WORD         $0xf452
+	LONG         $0x40163262
+	WORD         $0xfd52
+	VBROADCASTSS 152(DX), Z30
+	LONG         $0x400ea262
+	WORD         $0xc452
+	LONG         $0x400ea262
+	WORD         $0xcd52
+	VBROADCASTSS 156(DX), Z31
+	LONG         $0x4006a262
+	WORD         $0xd452
+	LONG         $0x4006a262
+	WORD         $0xdd52
+	ADDQ         $0x000000a0, DX
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, BX
+	JGE          loop10
+
+rest10:
+	ADDQ $0x04, BX
+	JEQ  done10
+
+single10:
+	VMOVUPS      (SI), Z20
+	VMOVUPS      (SI)(DI*1), Z21
+	VBROADCASTSS (DX), Z22
+	LONG         $0x404eb262
+	WORD         $0xc452
+	LONG         $0x404eb262
+	WORD         $0xcd52
+	VBROADCASTSS 4(DX), Z23
+	LONG         $0x4046b262
+	WORD         $0xd452
+	LONG         $0x4046b262
+	WORD         $0xdd52
+	VBROADCASTSS 8(DX), Z24
+	LONG         $0x403eb262
+	WORD         $0xe452
+	LONG         $0x403eb262
+	WORD         $0xed52
+	VBROADCASTSS 12(DX), Z25
+	LONG         $0x4036b262
+	WORD         $0xf452
+	LONG         $0x4036b262
+	WORD         $0xfd52
+	VBROADCASTSS 16(DX), Z26
+	LONG         $0x402e3262
+	WORD         $0xc452
+	LONG         $0x402e3262
+	WORD         $0xcd52
+	VBROADCASTSS 20(DX), Z27
+	LONG         $0x40263262
+	WORD         $0xd452
+	LONG         $0x40263262
+	WORD         $0xdd52
+	VBROADCASTSS 24(DX), Z28
+	LONG         $0x401e3262
+	WORD         $0xe452
+	LONG         $0x401e3262
+	WORD         $0xed52
+	VBROADCASTSS 28(DX), Z29
+	LONG         $0x40163262
+	WORD         $0xf452
+	LONG         $0x40163262
+	WORD         $0xfd52
+	VBROADCASTSS 32(DX), Z30
+	LONG         $0x400ea262
+	WORD         $0xc452
+	LONG         $0x400ea262
+	WORD         $0xcd52
+	VBROADCASTSS 36(DX), Z31
+	LONG         $0x4006a262
+	WORD         $0xd452
+	LONG         $0x4006a262
+	WORD         $0xdd52
+	ADDQ         $0x00000028, DX
+	ADDQ         $0x00000040, SI
+	DECQ         BX
+	JNE          single10
+
+done10:
+	MOVQ    (AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	MOVQ    8(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	MOVQ    16(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	MOVQ    24(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	MOVQ    32(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	MOVQ    40(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	MOVQ    48(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	MOVQ    56(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	MOVQ    64(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, 64(DX)
+	MOVQ    72(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z18, (DX)
+	VMOVUPS Z19, 64(DX)
+	VZEROUPPER
+	RET
+
+rows11:
+	MOVB   accumulate+56(FP), R8
+	TESTB  R8, R8
+	JNE    load11
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	JMP    start11
+
+load11:
+	MOVQ    (AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z2
+	VMOVUPS 64(R8), Z3
+	MOVQ    16(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z4
+	VMOVUPS 64(R8), Z5
+	MOVQ    24(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z6
+	VMOVUPS 64(R8), Z7
+	MOVQ    32(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z8
+	VMOVUPS 64(R8), Z9
+	MOVQ    40(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z10
+	VMOVUPS 64(R8), Z11
+	MOVQ    48(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z12
+	VMOVUPS 64(R8), Z13
+	MOVQ    56(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z14
+	VMOVUPS 64(R8), Z15
+	MOVQ    64(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z16
+	VMOVUPS 64(R8), Z17
+	MOVQ    72(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z18
+	VMOVUPS 64(R8), Z19
+	MOVQ    80(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z20
+	VMOVUPS 64(R8), Z21
+
+start11:
+	SUBQ $0x04, BX
+	JLT  rest11
+
+loop11:
+	VMOVUPS      (SI), Z22
+	VMOVUPS      (SI)(DI*1), Z23
+	VBROADCASTSS (DX), Z24
+	LONG         $0x403eb262
+	WORD         $0xc652
+	LONG         $0x403eb262
+	WORD         $0xcf52
+	VBROADCASTSS 4(DX), Z25
+	LONG         $0x4036b262
+	WORD         $0xd652
+	LONG         $0x4036b262
+	WORD         $0xdf52
+	VBROADCASTSS 8(DX), Z26
+	LONG         $0x402eb262
+	WORD         $0xe652
+	LONG         $0x402eb262
+	WORD         $0xef52
+	VBROADCASTSS 12(DX), Z27
+	LONG         $0x4026b262
+	WORD         $0xf652
+	LONG         $0x4026b262
+	WORD         $0xff52
+	VBROADCASTSS 16(DX), Z28
+	LONG         $0x401e3262
+	WORD         $0xc652
+	LONG         $0x401e3262
+	WORD         $0xcf52
+	VBROADCASTSS 20(DX), Z29
+	LONG         $0x40163262
+	WORD         $0xd652
+	LONG         $0x40163262
+	WORD         $0xdf52
+	VBROADCASTSS 24(DX), Z30
+	LONG         $0x400e3262
+	WORD         $0xe652
+	LONG         $0x400e3262
+	WORD         $0xef52
+	VBROADCASTSS 28(DX), Z31
+	LONG         $0x40063262
+	WORD         $0xf652
+	LONG         $0x40063262
+	WORD         $0xff52
+	VBROADCASTSS 32(DX), Z24
+	LONG         $0x403ea262
+	WORD         $0xc652
+	LONG         $0x403ea262
+	WORD         $0xcf52
+	VBROADCASTSS 36(DX), Z25
+	LONG         $0x4036a262
+	WORD         $0xd652
+	LONG         $0x4036a262
+	WORD         $0xdf52
+	VBROADCASTSS 40(DX), Z26
+	LONG         $0x402ea262
+	WORD         $0xe652
+	LONG         $0x402ea262
+	WORD         $0xef52
+	VMOVUPS      64(SI), Z22
+	VMOVUPS      64(SI)(DI*1), Z23
+	VBROADCASTSS 44(DX), Z24
+	LONG         $0x403eb262
+	WORD         $0xc652
+	LONG         $0x403eb262
+	WORD         $0xcf52
+	VBROADCASTSS 48(DX), Z25
+	LONG         $0x4036b262
+	WORD         $0xd652
+	LONG         $0x4036b262
+	WORD         $0xdf52
+	VBROADCASTSS 52(DX), Z26
+	LONG         $0x402eb262
+	WORD         $0xe652
+	LONG         $0x402eb262
+	WORD         $0xef52
+	VBROADCASTSS 56(DX), Z27
+	LONG         $0x4026b262
+	WORD         $0xf652
+	LONG         $0x4026b262
+	WORD         $0xff52
+	VBROADCASTSS 60(DX), Z28
+	LONG         $0x401e3262
+	WORD         $0xc652
+	LONG         $0x401e3262
+	WORD         $0xcf52
+	VBROADCASTSS 64(DX), Z29
+	LONG         $0x40163262
+	WORD         $0xd652
+	LONG         $0x40163262
+	WORD         $0xdf52
+	VBROADCASTSS 68(DX), Z30
+	LONG         $0x400e3262
+	WORD         $0xe652
+	LONG         $0x400e3262
+	WORD         $0xef52
+	VBROADCASTSS 72(DX), Z31
+	LONG         $0x40063262
+	WORD         $0xf652
+	LONG         $0x40063262
+	WORD         $0xff52
+	VBROADCASTSS 76(DX), Z24
+	LONG         $0x403ea262
+	WORD         $0xc652
+	LONG         $0x403ea262
+	WORD         $0xcf52
+	VBROADCASTSS 80(DX), Z25
+	LONG         $0x4036a262
+	WORD         $0xd652
+	LONG         $0x4036a262
+	WORD         $0xdf52
+	VBROADCASTSS 84(DX), Z26
+	LONG         $0x402ea262
+	WORD         $0xe652
+	LONG         $0x402ea262
+	WORD         $0xef52
+	VMOVUPS      128(SI), Z22
+	VMOVUPS      128(SI)(DI*1), Z23
+	VBROADCASTSS 88(DX), Z24
+	LONG         $0x403eb262
+	WORD         $0xc652
+	LONG         $0x403eb262
+	WORD         $0xcf52
+	VBROADCASTSS 92(DX), Z25
+	LONG         $0x4036b262
+	WORD         $0xd652
+	LONG         $0x4036b262
+	WORD         $0xdf52
+	VBROADCASTSS 96(DX), Z26
+	LONG         $0x402eb262
+	WORD         $0xe652
+	LONG         $0x402eb262
+	WORD         $0xef52
+	VBROADCASTSS 100(DX), Z27
+	LONG         $0x4026b262
+	WORD         $0xf652
+	LONG         $0x4026b262
+	WORD         $0xff52
+	VBROADCASTSS 104(DX), Z28
+	LONG         $0x401e3262
+	WORD         $0xc652
+	LONG         $0x401e3262
+	WORD         $0xcf52
+	VBROADCASTSS 108(DX), Z29
+	LONG         $0x40163262
+	WORD         $0xd652
+	LONG         $0x40163262
+	WORD         $0xdf52
+	VBROADCASTSS 112(DX), Z30
+	LONG         $0x400e3262
+	WORD         $0xe652
+	LONG         $0x400e3262
+	WORD         $0xef52
+	VBROADCASTSS 116(DX), Z31
+	LONG         $0x40063262
+	WORD         $0xf652
+	LONG         $0x40063262
+	WORD         $0xff52
+	VBROADCASTSS 120(DX), Z24
+	LONG         $0x403ea262
+	WORD         $0xc652
+	LONG         $0x403ea262
+	WORD         $0xcf52
+	VBROADCASTSS 124(DX), Z25
+	LONG         $0x4036a262
+	WORD         $0xd652
+	LONG         $0x4036a262
+	WORD         $0xdf52
+	VBROADCASTSS 128(DX), Z26
+	LONG         $0x402ea262
+	WORD         $0xe652
+	LONG         $0x402ea262
+	WORD         $0xef52
+	VMOVUPS      192(SI), Z22
+	VMOVUPS      192(SI)(DI*1), Z23
+	VBROADCASTSS 132(DX), Z24
+	LONG         $0x403eb262
+	WORD         $0xc652
+	LONG         $0x403eb262
+	WORD         $0xcf52
+	VBROADCASTSS 136(DX), Z25
+	LONG         $0x4036b262
+	WORD         $0xd652
+	LONG         $0x4036b262
+	WORD         $0xdf52
+	VBROADCASTSS 140(DX), Z26
+	LONG         $0x402eb262
+	WORD         $0xe652
+	LONG         $0x402eb262
+	WORD         $0xef52
+	VBROADCASTSS 144(DX), Z27
+	LONG         $0x4026b262
+	WORD         $0xf652
+	LONG         $0x4026b262
+	WORD         $0xff52
+	VBROADCASTSS 148(DX), Z28
+	LONG         $0x401e3262
+	WORD         $0xc652
+	LONG         $0x401e3262
+	WORD         $0xcf52
+	VBROADCASTSS 152(DX), Z29
+	LONG         $0x40163262
+	WORD         $0xd652
+	LONG         $0x40163262
+	WORD         $0xdf52
+	VBROADCASTSS 156(DX), Z30
+	LONG         $0x400e3262
+	WORD         $0xe652
+	LONG         $0x400e3262
+	WORD         $0xef52
+	VBROADCASTSS 160(DX), Z31
+	LONG         $0x40063262
+	WORD         $0xf652
+	LONG         $0x40063262
+	WORD         $0xff52
+	VBROADCASTSS 164(DX), Z24
+	LONG         $0x403ea262
+	WORD         $0xc652
+	LONG         $0x403ea262
+	WORD         $0xcf52
+	VBROADCASTSS 168(DX), Z25
+	LONG         $0x4036a262
+	WORD         $0xd652
+	LONG         $0x4036a262
+	WORD         $0xdf52
+	VBROADCASTSS 172(DX), Z26
+	LONG         $0x402ea262
+	WORD         $0xe652
+	LONG         $0x402ea262
+	WORD         $0xef52
+	ADDQ         $0x000000b0, DX
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, BX
+	JGE          loop11
+
+rest11:
+	ADDQ $0x04, BX
+	JEQ  done11
+
+single11:
+	VMOVUPS      (SI), Z22
+	VMOVUPS      (SI)(DI*1), Z23
+	VBROADCASTSS (DX), Z24
+	LONG         $0x403eb262
+	WORD         $0xc652
+	LONG         $0x403eb262
+	WORD         $0xcf52
+	VBROADCASTSS 4(DX), Z25
+	LONG         $0x4036b262
+	WORD         $0xd652
+	LONG         $0x4036b262
+	WORD         $0xdf52
+	VBROADCASTSS 8(DX), Z26
+	LONG         $0x402eb262
+	WORD         $0xe652
+	LONG         $0x402eb262
+	WORD         $0xef52
+	VBROADCASTSS 12(DX), Z27
+	LONG         $0x4026b262
+	WORD         $0xf652
+	LONG         $0x4026b262
+	WORD         $0xff52
+	VBROADCASTSS 16(DX), Z28
+	LONG         $0x401e3262
+	WORD         $0xc652
+	LONG         $0x401e3262
+	WORD         $0xcf52
+	VBROADCASTSS 20(DX), Z29
+	LONG         $0x40163262
+	WORD         $0xd652
+	LONG         $0x40163262
+	WORD         $0xdf52
+	VBROADCASTSS 24(DX), Z30
+	LONG         $0x400e3262
+	WORD         $0xe652
+	LONG         $0x400e3262
+	WORD         $0xef52
+	VBROADCASTSS 28(DX), Z31
+	LONG         $0x40063262
+	WORD         $0xf652
+	LONG         $0x40063262
+	WORD         $0xff52
+	VBROADCASTSS 32(DX), Z24
+	LONG         $0x403ea262
+	WORD         $0xc652
+	LONG         $0x403ea262
+	WORD         $0xcf52
+	VBROADCASTSS 36(DX), Z25
+	LONG         $0x4036a262
+	WORD         $0xd652
+	LONG         $0x4036a262
+	WORD         $0xdf52
+	VBROADCASTSS 40(DX), Z26
+	LONG         $0x402ea262
+	WORD         $0xe652
+	LONG         $0x402ea262
+	WORD         $0xef52
+	ADDQ         $0x0000002c, DX
+	ADDQ         $0x00000040, SI
+	DECQ         BX
+	JNE          single11
+
+done11:
+	MOVQ    (AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	MOVQ    8(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	MOVQ    16(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	MOVQ    24(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	MOVQ    32(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	MOVQ    40(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	MOVQ    48(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	MOVQ    56(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	MOVQ    64(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, 64(DX)
+	MOVQ    72(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z18, (DX)
+	VMOVUPS Z19, 64(DX)
+	MOVQ    80(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z20, (DX)
+	VMOVUPS Z21, 64(DX)
+	VZEROUPPER
+	RET
+
+rows12:
+	MOVB   accumulate+56(FP), R8
+	TESTB  R8, R8
+	JNE    load12
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	JMP    start12
+
+load12:
+	MOVQ    (AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z2
+	VMOVUPS 64(R8), Z3
+	MOVQ    16(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z4
+	VMOVUPS 64(R8), Z5
+	MOVQ    24(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z6
+	VMOVUPS 64(R8), Z7
+	MOVQ    32(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z8
+	VMOVUPS 64(R8), Z9
+	MOVQ    40(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z10
+	VMOVUPS 64(R8), Z11
+	MOVQ    48(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z12
+	VMOVUPS 64(R8), Z13
+	MOVQ    56(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z14
+	VMOVUPS 64(R8), Z15
+	MOVQ    64(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z16
+	VMOVUPS 64(R8), Z17
+	MOVQ    72(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z18
+	VMOVUPS 64(R8), Z19
+	MOVQ    80(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z20
+	VMOVUPS 64(R8), Z21
+	MOVQ    88(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z22
+	VMOVUPS 64(R8), Z23
+
+start12:
+	SUBQ $0x04, BX
+	JLT  rest12
+
+loop12:
+	VMOVUPS      (SI), Z24
+	VMOVUPS      (SI)(DI*1), Z25
+	VBROADCASTSS (DX), Z26
+	LONG         $0x402e9262
+	WORD         $0xc052
+	LONG         $0x402e9262
+	WORD         $0xc952
+	VBROADCASTSS 4(DX), Z27
+	LONG         $0x40269262
+	WORD         $0xd052
+	LONG         $0x40269262
+	WORD         $0xd952
+	VBROADCASTSS 8(DX), Z28
+	LONG         $0x401e9262
+	WORD         $0xe052
+	LONG         $0x401e9262
+	WORD         $0xe952
+	VBROADCASTSS 12(DX), Z29
+	LONG         $0x40169262
+	WORD         $0xf052
+	LONG         $0x40169262
+	WORD         $0xf952
+	VBROADCASTSS 16(DX), Z30
+	LONG         $0x400e1262
+	WORD         $0xc052
+	LONG         $0x400e1262
+	WORD         $0xc952
+	VBROADCASTSS 20(DX), Z31
+	LONG         $0x40061262
+	WORD         $0xd052
+	LONG         $0x40061262
+	WORD         $0xd952
+	VBROADCASTSS 24(DX), Z26
+	LONG         $0x402e1262
+	WORD         $0xe052
+	LONG         $0x402e1262
+	WORD         $0xe952
+	VBROADCASTSS 28(DX), Z27
+	LONG         $0x40261262
+	WORD         $0xf052
+	LONG         $0x40261262
+	WORD         $0xf952
+	VBROADCASTSS 32(DX), Z28
+	LONG         $0x401e8262
+	WORD         $0xc052
+	LONG         $0x401e8262
+	WORD         $0xc952
+	VBROADCASTSS 36(DX), Z29
+	LONG         $0x40168262
+	WORD         $0xd052
+	LONG         $0x40168262
+	WORD         $0xd952
+	VBROADCASTSS 40(DX), Z30
+	LONG         $0x400e8262
+	WORD         $0xe052
+	LONG         $0x400e8262
+	WORD         $0xe952
+	VBROADCASTSS 44(DX), Z31
+	LONG         $0x40068262
+	WORD         $0xf052
+	LONG         $0x40068262
+	WORD         $0xf952
+	VMOVUPS      64(SI), Z24
+	VMOVUPS      64(SI)(DI*1), Z25
+	VBROADCASTSS 48(DX), Z26
+	LONG         $0x402e9262
+	WORD         $0xc052
+	LONG         $0x402e9262
+	WORD         $0xc952
+	VBROADCASTSS 52(DX), Z27
+	LONG         $0x40269262
+	WORD         $0xd052
+	LONG         $0x40269262
+	WORD         $0xd952
+	VBROADCASTSS 56(DX), Z28
+	LONG         $0x401e9262
+	WORD         $0xe052
+	LONG         $0x401e9262
+	WORD         $0xe952
+	VBROADCASTSS 60(DX), Z29
+	LONG         $0x40169262
+	WORD         $0xf052
+	LONG         $0x40169262
+	WORD         $0xf952
+	VBROADCASTSS 64(DX), Z30
+	LONG         $0x400e1262
+	WORD         $0xc052
+	LONG         $0x400e1262
+	WORD         $0xc952
+	VBROADCASTSS 68(DX), Z31
+	LONG         $0x40061262
+	WORD         $0xd052
+	LONG         $0x40061262
+	WORD         $0xd952
+	VBROADCASTSS 72(DX), Z26
+	LONG         $0x402e1262
+	WORD         $0xe052
+	LONG         $0x402e1262
+	WORD         $0xe952
+	VBROADCASTSS 76(DX), Z27
+	LONG         $0x40261262
+	WORD         $0xf052
+	LONG         $0x40261262
+	WORD         $0xf952
+	VBROADCASTSS 80(DX), Z28
+	LONG         $0x401e8262
+	WORD         $0xc052
+	LONG         $0x401e8262
+	WORD         $0xc952
+	VBROADCASTSS 84(DX), Z29
+	LONG         $0x40168262
+	WORD         $0xd052
+	LONG         $0x40168262
+	WORD         $0xd952
+	VBROADCASTSS 88(DX), Z30
+	LONG         $0x400e8262
+	WORD         $0xe052
+	LONG         $0x400e8262
+	WORD         $0xe952
+	VBROADCASTSS 92(DX), Z31
+	LONG         $0x40068262
+	WORD         $0xf052
+	LONG         $0x40068262
+	WORD         $0xf952
+	VMOVUPS      128(SI), Z24
+	VMOVUPS      128(SI)(DI*1), Z25
+	VBROADCASTSS 96(DX), Z26
+	LONG         $0x402e9262
+	WORD         $0xc052
+	LONG         $0x402e9262
+	WORD         $0xc952
+	VBROADCASTSS 100(DX), Z27
+	LONG         $0x40269262
+	WORD         $0xd052
+	LONG         $0x40269262
+	WORD         $0xd952
+	VBROADCASTSS 104(DX), Z28
+	LONG         $0x401e9262
+	WORD         $0xe052
+	LONG         $0x401e9262
+	WORD         $0xe952
+	VBROADCASTSS 108(DX), Z29
+	LONG         $0x40169262
+	WORD         $0xf052
+	LONG         $0x40169262
+	WORD         $0xf952
+	VBROADCASTSS 112(DX), Z30
+	LONG         $0x400e1262
+	WORD         $0xc052
+	LONG         $0x400e1262
+	WORD         $0xc952
+	VBROADCASTSS 116(DX), Z31
+	LONG         $0x40061262
+	WORD         $0xd052
+	LONG         $0x40061262
+	WORD         $0xd952
+	VBROADCASTSS 120(DX), Z26
+	LONG         $0x402e1262
+	WORD         $0xe052
+	LONG         $0x402e1262
+	WORD         $0xe952
+	VBROADCASTSS 124(DX), Z27
+	LONG         $0x40261262
+	WORD         $0xf052
+	LONG         $0x40261262
+	WORD         $0xf952
+	VBROADCASTSS 128(DX), Z28
+	LONG         $0x401e8262
+	WORD         $0xc052
+	LONG         $0x401e8262
+	WORD         $0xc952
+	VBROADCASTSS 132(DX), Z29
+	LONG         $0x40168262
+	WORD         $0xd052
+	LONG         $0x40168262
+	WORD         $0xd952
+	VBROADCASTSS 136(DX), Z30
+	LONG         $0x400e8262
+	WORD         $0xe052
+	LONG         $0x400e8262
+	WORD         $0xe952
+	VBROADCASTSS 140(DX), Z31
+	LONG         $0x40068262
+	WORD         $0xf052
+	LONG         $0x40068262
+	WORD         $0xf952
+	VMOVUPS      192(SI), Z24
+	VMOVUPS      192(SI)(DI*1), Z25
+	VBROADCASTSS 144(DX), Z26
+	LONG         $0x402e9262
+	WORD         $0xc052
+	LONG         $0x402e9262
+	WORD         $0xc952
+	VBROADCASTSS 148(DX), Z27
+	LONG         $0x40269262
+	WORD         $0xd052
+	LONG         $0x40269262
+	WORD         $0xd952
+	VBROADCASTSS 152(DX), Z28
+	LONG         $0x401e9262
+	WORD         $0xe052
+	LONG         $0x401e9262
+	WORD         $0xe952
+	VBROADCASTSS 156(DX), Z29
+	LONG         $0x40169262
+	WORD         $0xf052
+	LONG         $0x40169262
+	WORD         $0xf952
+	VBROADCASTSS 160(DX), Z30
+	LONG         $0x400e1262
+	WORD         $0xc052
+	LONG         $0x400e1262
+	WORD         $0xc952
+	VBROADCASTSS 164(DX), Z31
+	LONG         $0x40061262
+	WORD         $0xd052
+	LONG         $0x40061262
+	WORD         $0xd952
+	VBROADCASTSS 168(DX), Z26
+	LONG         $0x402e1262
+	WORD         $0xe052
+	LONG         $0x402e1262
+	WORD         $0xe952
+	VBROADCASTSS 172(DX), Z27
+	LONG         $0x40261262
+	WORD         $0xf052
+	LONG         $0x40261262
+	WORD         $0xf952
+	VBROADCASTSS 176(DX), Z28
+	LONG         $0x401e8262
+	WORD         $0xc052
+	LONG         $0x401e8262
+	WORD         $0xc952
+	VBROADCASTSS 180(DX), Z29
+	LONG         $0x40168262
+	WORD         $0xd052
+	LONG         $0x40168262
+	WORD         $0xd952
+	VBROADCASTSS 184(DX), Z30
+	LONG         $0x400e8262
+	WORD         $0xe052
+	LONG         $0x400e8262
+	WORD         $0xe952
+	VBROADCASTSS 188(DX), Z31
+	LONG         $0x40068262
+	WORD         $0xf052
+	LONG         $0x40068262
+	WORD         $0xf952
+	ADDQ         $0x000000c0, DX
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, BX
+	JGE          loop12
+
+rest12:
+	ADDQ $0x04, BX
+	JEQ  done12
+
+single12:
+	VMOVUPS      (SI), Z24
+	VMOVUPS      (SI)(DI*1), Z25
+	VBROADCASTSS (DX), Z26
+	LONG         $0x402e9262
+	WORD         $0xc052
+	LONG         $0x402e9262
+	WORD         $0xc952
+	VBROADCASTSS 4(DX), Z27
+	LONG         $0x40269262
+	WORD         $0xd052
+	LONG         $0x40269262
+	WORD         $0xd952
+	VBROADCASTSS 8(DX), Z28
+	LONG         $0x401e9262
+	WORD         $0xe052
+	LONG         $0x401e9262
+	WORD         $0xe952
+	VBROADCASTSS 12(DX), Z29
+	LONG         $0x40169262
+	WORD         $0xf052
+	LONG         $0x40169262
+	WORD         $0xf952
+	VBROADCASTSS 16(DX), Z30
+	LONG         $0x400e1262
+	WORD         $0xc052
+	LONG         $0x400e1262
+	WORD         $0xc952
+	VBROADCASTSS 20(DX), Z31
+	LONG         $0x40061262
+	WORD         $0xd052
+	LONG         $0x40061262
+	WORD         $0xd952
+	VBROADCASTSS 24(DX), Z26
+	LONG         $0x402e1262
+	WORD         $0xe052
+	LONG         $0x402e1262
+	WORD         $0xe952
+	VBROADCASTSS 28(DX), Z27
+	LONG         $0x40261262
+	WORD         $0xf052
+	LONG         $0x40261262
+	WORD         $0xf952
+	VBROADCASTSS 32(DX), Z28
+	LONG         $0x401e8262
+	WORD         $0xc052
+	LONG         $0x401e8262
+	WORD         $0xc952
+	VBROADCASTSS 36(DX), Z29
+	LONG         $0x40168262
+	WORD         $0xd052
+	LONG         $0x40168262
+	WORD         $0xd952
+	VBROADCASTSS 40(DX), Z30
+	LONG         $0x400e8262
+	WORD         $0xe052
+	LONG         $0x400e8262
+	WORD         $0xe952
+	VBROADCASTSS 44(DX), Z31
+	LONG         $0x40068262
+	WORD         $0xf052
+	LONG         $0x40068262
+	WORD         $0xf952
+	ADDQ         $0x00000030, DX
+	ADDQ         $0x00000040, SI
+	DECQ         BX
+	JNE          single12
+
+done12:
+	MOVQ    (AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	MOVQ    8(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	MOVQ    16(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	MOVQ    24(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	MOVQ    32(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	MOVQ    40(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	MOVQ    48(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	MOVQ    56(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	MOVQ    64(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, 64(DX)
+	MOVQ    72(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z18, (DX)
+	VMOVUPS Z19, 64(DX)
+	MOVQ    80(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z20, (DX)
+	VMOVUPS Z21, 64(DX)
+	MOVQ    88(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z22, (DX)
+	VMOVUPS Z23, 64(DX)
+	VZEROUPPER
+	RET
+
+// func tileBF16x4(c **float32, offset int, a *float32, b *float32, stride int, k int, m int, accumulate bool)
+// Requires: AVX, AVX512F
+TEXT ·tileBF16x4(SB), NOSPLIT, $0-57
+	MOVQ   c+0(FP), AX
+	MOVQ   offset+8(FP), CX
+	MOVQ   a+16(FP), DX
+	MOVQ   k+40(FP), BX
+	MOVQ   b+24(FP), SI
+	MOVQ   stride+32(FP), DI
+	MOVQ   m+48(FP), R8
+	LEAQ   (DI)(DI*2), R9
+	CMPQ   R8, $0x06
+	JE     rows6
+	CMPQ   R8, $0x05
+	JE     rows5
+	CMPQ   R8, $0x04
+	JE     rows4
+	CMPQ   R8, $0x03
+	JE     rows3
+	CMPQ   R8, $0x02
+	JE     rows2
+	MOVB   accumulate+56(FP), R8
+	TESTB  R8, R8
+	JNE    load1
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	JMP    start1
+
+load1:
+	MOVQ    (AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	VMOVUPS 128(R8), Z2
+	VMOVUPS 192(R8), Z3
+
+start1:
+	SUBQ $0x04, BX
+	JLT  rest1
+
+loop1:
+	VMOVUPS      (SI), Z4
+	VMOVUPS      (SI)(DI*1), Z5
+	VMOVUPS      (SI)(DI*2), Z6
+	VMOVUPS      (SI)(R9*1), Z7
+	VBROADCASTSS (DX), Z8
+	LONG         $0x483ef262
+	WORD         $0xc452
+	LONG         $0x483ef262
+	WORD         $0xcd52
+	LONG         $0x483ef262
+	WORD         $0xd652
+	LONG         $0x483ef262
+	WORD         $0xdf52
+	VMOVUPS      64(SI), Z4
+	VMOVUPS      64(SI)(DI*1), Z5
+	VMOVUPS      64(SI)(DI*2), Z6
+	VMOVUPS      64(SI)(R9*1), Z7
+	VBROADCASTSS 4(DX), Z8
+	LONG         $0x483ef262
+	WORD         $0xc452
+	LONG         $0x483ef262
+	WORD         $0xcd52
+	LONG         $0x483ef262
+	WORD         $0xd652
+	LONG         $0x483ef262
+	WORD         $0xdf52
+	VMOVUPS      128(SI), Z4
+	VMOVUPS      128(SI)(DI*1), Z5
+	VMOVUPS      128(SI)(DI*2), Z6
+	VMOVUPS      128(SI)(R9*1), Z7
+	VBROADCASTSS 8(DX), Z8
+	LONG         $0x483ef262
+	WORD         $0xc452
+	LONG         $0x483ef262
+	WORD         $0xcd52
+	LONG         $0x483ef262
+	WORD         $0xd652
+	LONG         $0x483ef262
+	WORD         $0xdf52
+	VMOVUPS      192(SI), Z4
+	VMOVUPS      192(SI)(DI*1), Z5
+	VMOVUPS      192(SI)(DI*2), Z6
+	VMOVUPS      192(SI)(R9*1), Z7
+	VBROADCASTSS 12(DX), Z8
+	LONG         $0x483ef262
+	WORD         $0xc452
+	LONG         $0x483ef262
+	WORD         $0xcd52
+	LONG         $0x483ef262
+	WORD         $0xd652
+	LONG         $0x483ef262
+	WORD         $0xdf52
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, BX
+	JGE          loop1
+
+rest1:
+	ADDQ $0x04, BX
+	JEQ  done1
+
+single1:
+	VMOVUPS      (SI), Z4
+	VMOVUPS      (SI)(DI*1), Z5
+	VMOVUPS      (SI)(DI*2), Z6
+	VMOVUPS      (SI)(R9*1), Z7
+	VBROADCASTSS (DX), Z8
+	LONG         $0x483ef262
+	WORD         $0xc452
+	LONG         $0x483ef262
+	WORD         $0xcd52
+	LONG         $0x483ef262
+	WORD         $0xd652
+	LONG         $0x483ef262
+	WORD         $0xdf52
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000040, SI
+	DECQ         BX
+	JNE          single1
+
+done1:
+	MOVQ    (AX), AX
+	ADDQ    CX, AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VZEROUPPER
+	RET
+
+rows2:
+	MOVB   accumulate+56(FP), R8
+	TESTB  R8, R8
+	JNE    load2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	JMP    start2
+
+load2:
+	MOVQ    (AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	VMOVUPS 128(R8), Z2
+	VMOVUPS 192(R8), Z3
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z4
+	VMOVUPS 64(R8), Z5
+	VMOVUPS 128(R8), Z6
+	VMOVUPS 192(R8), Z7
+
+start2:
+	SUBQ $0x04, BX
+	JLT  rest2
+
+loop2:
+	VMOVUPS      (SI), Z8
+	VMOVUPS      (SI)(DI*1), Z9
+	VMOVUPS      (SI)(DI*2), Z10
+	VMOVUPS      (SI)(R9*1), Z11
+	VBROADCASTSS (DX), Z12
+	LONG         $0x481ed262
+	WORD         $0xc052
+	LONG         $0x481ed262
+	WORD         $0xc952
+	LONG         $0x481ed262
+	WORD         $0xd252
+	LONG         $0x481ed262
+	WORD         $0xdb52
+	VBROADCASTSS 4(DX), Z13
+	LONG         $0x4816d262
+	WORD         $0xe052
+	LONG         $0x4816d262
+	WORD         $0xe952
+	LONG         $0x4816d262
+	WORD         $0xf252
+	LONG         $0x4816d262
+	WORD         $0xfb52
+	VMOVUPS      64(SI), Z8
+	VMOVUPS      64(SI)(DI*1), Z9
+	VMOVUPS      64(SI)(DI*2), Z10
+	VMOVUPS      64(SI)(R9*1), Z11
+	VBROADCASTSS 8(DX), Z12
+	LONG         $0x481ed262
+	WORD         $0xc052
+	LONG         $0x481ed262
+	WORD         $0xc952
+	LONG         $0x481ed262
+	WORD         $0xd252
+	LONG         $0x481ed262
+	WORD         $0xdb52
+	VBROADCASTSS 12(DX), Z13
+	LONG         $0x4816d262
+	WORD         $0xe052
+	LONG         $0x4816d262
+	WORD         $0xe952
+	LONG         $0x4816d262
+	WORD         $0xf252
+	LONG         $0x4816d262
+	WORD         $0xfb52
+	VMOVUPS      128(SI), Z8
+	VMOVUPS      128(SI)(DI*1), Z9
+	VMOVUPS      128(SI)(DI*2), Z10
+	VMOVUPS      128(SI)(R9*1), Z11
+	VBROADCASTSS 16(DX), Z12
+	LONG         $0x481ed262
+	WORD         $0xc052
+	LONG         $0x481ed262
+	WORD         $0xc952
+	LONG         $0x481ed262
+	WORD         $0xd252
+	LONG         $0x481ed262
+	WORD         $0xdb52
+	VBROADCASTSS 20(DX), Z13
+	LONG         $0x4816d262
+	WORD         $0xe052
+	LONG         $0x4816d262
+	WORD         $0xe952
+	LONG         $0x4816d262
+	WORD         $0xf252
+	LONG         $0x4816d262
+	WORD         $0xfb52
+	VMOVUPS      192(SI), Z8
+	VMOVUPS      192(SI)(DI*1), Z9
+	VMOVUPS      192(SI)(DI*2), Z10
+	VMOVUPS      192(SI)(R9*1), Z11
+	VBROADCASTSS 24(DX), Z12
+	LONG         $0x481ed262
+	WORD         $0xc052
+	LONG         $0x481ed262
+	WORD         $0xc952
+	LONG         $0x481ed262
+	WORD         $0xd252
+	LONG         $0x481ed262
+	WORD         $0xdb52
+	VBROADCASTSS 28(DX), Z13
+	LONG         $0x4816d262
+	WORD         $0xe052
+	LONG         $0x4816d262
+	WORD         $0xe952
+	LONG         $0x4816d262
+	WORD         $0xf252
+	LONG         $0x4816d262
+	WORD         $0xfb52
+	ADDQ         $0x00000020, DX
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, BX
+	JGE          loop2
+
+rest2:
+	ADDQ $0x04, BX
+	JEQ  done2
+
+single2:
+	VMOVUPS      (SI), Z8
+	VMOVUPS      (SI)(DI*1), Z9
+	VMOVUPS      (SI)(DI*2), Z10
+	VMOVUPS      (SI)(R9*1), Z11
+	VBROADCASTSS (DX), Z12
+	LONG         $0x481ed262
+	WORD         $0xc052
+	LONG         $0x481ed262
+	WORD         $0xc952
+	LONG         $0x481ed262
+	WORD         $0xd252
+	LONG         $0x481ed262
+	WORD         $0xdb52
+	VBROADCASTSS 4(DX), Z13
+	LONG         $0x4816d262
+	WORD         $0xe052
+	LONG         $0x4816d262
+	WORD         $0xe952
+	LONG         $0x4816d262
+	WORD         $0xf252
+	LONG         $0x4816d262
+	WORD         $0xfb52
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000040, SI
+	DECQ         BX
+	JNE          single2
+
+done2:
+	MOVQ    (AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	MOVQ    8(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	VMOVUPS Z6, 128(DX)
+	VMOVUPS Z7, 192(DX)
+	VZEROUPPER
+	RET
+
+rows3:
+	MOVB   accumulate+56(FP), R8
+	TESTB  R8, R8
+	JNE    load3
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	JMP    start3
+
+load3:
+	MOVQ    (AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	VMOVUPS 128(R8), Z2
+	VMOVUPS 192(R8), Z3
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z4
+	VMOVUPS 64(R8), Z5
+	VMOVUPS 128(R8), Z6
+	VMOVUPS 192(R8), Z7
+	MOVQ    16(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z8
+	VMOVUPS 64(R8), Z9
+	VMOVUPS 128(R8), Z10
+	VMOVUPS 192(R8), Z11
+
+start3:
+	SUBQ $0x04, BX
+	JLT  rest3
+
+loop3:
+	VMOVUPS      (SI), Z12
+	VMOVUPS      (SI)(DI*1), Z13
+	VMOVUPS      (SI)(DI*2), Z14
+	VMOVUPS      (SI)(R9*1), Z15
+	VBROADCASTSS (DX), Z16
+	LONG         $0x407ed262
+	WORD         $0xc452
+	LONG         $0x407ed262
+	WORD         $0xcd52
+	LONG         $0x407ed262
+	WORD         $0xd652
+	LONG         $0x407ed262
+	WORD         $0xdf52
+	VBROADCASTSS 4(DX), Z17
+	LONG         $0x4076d262
+	WORD         $0xe452
+	LONG         $0x4076d262
+	WORD         $0xed52
+	LONG         $0x4076d262
+	WORD         $0xf652
+	LONG         $0x4076d262
+	WORD         $0xff52
+	VBROADCASTSS 8(DX), Z18
+	LONG         $0x406e5262
+	WORD         $0xc452
+	LONG         $0x406e5262
+	WORD         $0xcd52
+	LONG         $0x406e5262
+	WORD         $0xd652
+	LONG         $0x406e5262
+	WORD         $0xdf52
+	VMOVUPS      64(SI), Z12
+	VMOVUPS      64(SI)(DI*1), Z13
+	VMOVUPS      64(SI)(DI*2), Z14
+	VMOVUPS      64(SI)(R9*1), Z15
+	VBROADCASTSS 12(DX), Z16
+	LONG         $0x407ed262
+	WORD         $0xc452
+	LONG         $0x407ed262
+	WORD         $0xcd52
+	LONG         $0x407ed262
+	WORD         $0xd652
+	LONG         $0x407ed262
+	WORD         $0xdf52
+	VBROADCASTSS 16(DX), Z17
+	LONG         $0x4076d262
+	WORD         $0xe452
+	LONG         $0x4076d262
+	WORD         $0xed52
+	LONG         $0x4076d262
+	WORD         $0xf652
+	LONG         $0x4076d262
+	WORD         $0xff52
+	VBROADCASTSS 20(DX), Z18
+	LONG         $0x406e5262
+	WORD         $0xc452
+	LONG         $0x406e5262
+	WORD         $0xcd52
+	LONG         $0x406e5262
+	WORD         $0xd652
+	LONG         $0x406e5262
+	WORD         $0xdf52
+	VMOVUPS      128(SI), Z12
+	VMOVUPS      128(SI)(DI*1), Z13
+	VMOVUPS      128(SI)(DI*2), Z14
+	VMOVUPS      128(SI)(R9*1), Z15
+	VBROADCASTSS 24(DX), Z16
+	LONG         $0x407ed262
+	WORD         $0xc452
+	LONG         $0x407ed262
+	WORD         $0xcd52
+	LONG         $0x407ed262
+	WORD         $0xd652
+	LONG         $0x407ed262
+	WORD         $0xdf52
+	VBROADCASTSS 28(DX), Z17
+	LONG         $0x4076d262
+	WORD         $0xe452
+	LONG         $0x4076d262
+	WORD         $0xed52
+	LONG         $0x4076d262
+	WORD         $0xf652
+	LONG         $0x4076d262
+	WORD         $0xff52
+	VBROADCASTSS 32(DX), Z18
+	LONG         $0x406e5262
+	WORD         $0xc452
+	LONG         $0x406e5262
+	WORD         $0xcd52
+	LONG         $0x406e5262
+	WORD         $0xd652
+	LONG         $0x406e5262
+	WORD         $0xdf52
+	VMOVUPS      192(SI), Z12
+	VMOVUPS      192(SI)(DI*1), Z13
+	VMOVUPS      192(SI)(DI*2), Z14
+	VMOVUPS      192(SI)(R9*1), Z15
+	VBROADCASTSS 36(DX), Z16
+	LONG         $0x407ed262
+	WORD         $0xc452
+	LONG         $0x407ed262
+	WORD         $0xcd52
+	LONG         $0x407ed262
+	WORD         $0xd652
+	LONG         $0x407ed262
+	WORD         $0xdf52
+	VBROADCASTSS 40(DX), Z17
+	LONG         $0x4076d262
+	WORD         $0xe452
+	LONG         $0x4076d262
+	WORD         $0xed52
+	LONG         $0x4076d262
+	WORD         $0xf652
+	LONG         $0x4076d262
+	WORD         $0xff52
+	VBROADCASTSS 44(DX), Z18
+	LONG         $0x406e5262
+	WORD         $0xc452
+	LONG         $0x406e5262
+	WORD         $0xcd52
+	LONG         $0x406e5262
+	WORD         $0xd652
+	LONG         $0x406e5262
+	WORD         $0xdf52
+	ADDQ         $0x00000030, DX
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, BX
+	JGE          loop3
+
+rest3:
+	ADDQ $0x04, BX
+	JEQ  done3
+
+single3:
+	VMOVUPS      (SI), Z12
+	VMOVUPS      (SI)(DI*1), Z13
+	VMOVUPS      (SI)(DI*2), Z14
+	VMOVUPS      (SI)(R9*1), Z15
+	VBROADCASTSS (DX), Z16
+	LONG         $0x407ed262
+	WORD         $0xc452
+	LONG         $0x407ed262
+	WORD         $0xcd52
+	LONG         $0x407ed262
+	WORD         $0xd652
+	LONG         $0x407ed262
+	WORD         $0xdf52
+	VBROADCASTSS 4(DX), Z17
+	LONG         $0x4076d262
+	WORD         $0xe452
+	LONG         $0x4076d262
+	WORD         $0xed52
+	LONG         $0x4076d262
+	WORD         $0xf652
+	LONG         $0x4076d262
+	WORD         $0xff52
+	VBROADCASTSS 8(DX), Z18
+	LONG         $0x406e5262
+	WORD         $0xc452
+	LONG         $0x406e5262
+	WORD         $0xcd52
+	LONG         $0x406e5262
+	WORD         $0xd652
+	LONG         $0x406e5262
+	WORD         $0xdf52
+	ADDQ         $0x0000000c, DX
+	ADDQ         $0x00000040, SI
+	DECQ         BX
+	JNE          single3
+
+done3:
+	MOVQ    (AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	MOVQ    8(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	VMOVUPS Z6, 128(DX)
+	VMOVUPS Z7, 192(DX)
+	MOVQ    16(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	VMOVUPS Z10, 128(DX)
+	VMOVUPS Z11, 192(DX)
+	VZEROUPPER
+	RET
+
+rows4:
+	MOVB   accumulate+56(FP), R8
+	TESTB  R8, R8
+	JNE    load4
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	JMP    start4
+
+load4:
+	MOVQ    (AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	VMOVUPS 128(R8), Z2
+	VMOVUPS 192(R8), Z3
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z4
+	VMOVUPS 64(R8), Z5
+	VMOVUPS 128(R8), Z6
+	VMOVUPS 192(R8), Z7
+	MOVQ    16(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z8
+	VMOVUPS 64(R8), Z9
+	VMOVUPS 128(R8), Z10
+	VMOVUPS 192(R8), Z11
+	MOVQ    24(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z12
+	VMOVUPS 64(R8), Z13
+	VMOVUPS 128(R8), Z14
+	VMOVUPS 192(R8), Z15
+
+start4:
+	SUBQ $0x04, BX
+	JLT  rest4
+
+loop4:
+	VMOVUPS      (SI), Z16
+	VMOVUPS      (SI)(DI*1), Z17
+	VMOVUPS      (SI)(DI*2), Z18
+	VMOVUPS      (SI)(R9*1), Z19
+	VBROADCASTSS (DX), Z20
+	LONG         $0x405eb262
+	WORD         $0xc052
+	LONG         $0x405eb262
+	WORD         $0xc952
+	LONG         $0x405eb262
+	WORD         $0xd252
+	LONG         $0x405eb262
+	WORD         $0xdb52
+	VBROADCASTSS 4(DX), Z21
+	LONG         $0x4056b262
+	WORD         $0xe052
+	LONG         $0x4056b262
+	WORD         $0xe952
+	LONG         $0x4056b262
+	WORD         $0xf252
+	LONG         $0x4056b262
+	WORD         $0xfb52
+	VBROADCASTSS 8(DX), Z22
+	LONG         $0x404e3262
+	WORD         $0xc052
+	LONG         $0x404e3262
+	WORD         $0xc952
+	LONG         $0x404e3262
+	WORD         $0xd252
+	LONG         $0x404e3262
+	WORD         $0xdb52
+	VBROADCASTSS 12(DX), Z23
+	LONG         $0x40463262
+	WORD         $0xe052
+	LONG         $0x40463262
+	WORD         $0xe952
+	LONG         $0x40463262
+	WORD         $0xf252
+	LONG         $0x40463262
+	WORD         $0xfb52
+	VMOVUPS      64(SI), Z16
+	VMOVUPS      64(SI)(DI*1), Z17
+	VMOVUPS      64(SI)(DI*2), Z18
+	VMOVUPS      64(SI)(R9*1), Z19
+	VBROADCASTSS 16(DX), Z20
+	LONG         $0x405eb262
+	WORD         $0xc052
+	LONG         $0x405eb262
+	WORD         $0xc952
+	LONG         $0x405eb262
+	WORD         $0xd252
+	LONG         $0x405eb262
+	WORD         $0xdb52
+	VBROADCASTSS 20(DX), Z21
+	LONG         $0x4056b262
+	WORD         $0xe052
+	LONG         $0x4056b262
+	WORD         $0xe952
+	LONG         $0x4056b262
+	WORD         $0xf252
+	LONG         $0x4056b262
+	WORD         $0xfb52
+	VBROADCASTSS 24(DX), Z22
+	LONG         $0x404e3262
+	WORD         $0xc052
+	LONG         $0x404e3262
+	WORD         $0xc952
+	LONG         $0x404e3262
+	WORD         $0xd252
+	LONG         $0x404e3262
+	WORD         $0xdb52
+	VBROADCASTSS 28(DX), Z23
+	LONG         $0x40463262
+	WORD         $0xe052
+	LONG         $0x40463262
+	WORD         $0xe952
+	LONG         $0x40463262
+	WORD         $0xf252
+	LONG         $0x40463262
+	WORD         $0xfb52
+	VMOVUPS      128(SI), Z16
+	VMOVUPS      128(SI)(DI*1), Z17
+	VMOVUPS      128(SI)(DI*2), Z18
+	VMOVUPS      128(SI)(R9*1), Z19
+	VBROADCASTSS 32(DX), Z20
+	LONG         $0x405eb262
+	WORD         $0xc052
+	LONG         $0x405eb262
+	WORD         $0xc952
+	LONG         $0x405eb262
+	WORD         $0xd252
+	LONG         $0x405eb262
+	WORD         $0xdb52
+	VBROADCASTSS 36(DX), Z21
+	LONG         $0x4056b262
+	WORD         $0xe052
+	LONG         $0x4056b262
+	WORD         $0xe952
+	LONG         $0x4056b262
+	WORD         $0xf252
+	LONG         $0x4056b262
+	WORD         $0xfb52
+	VBROADCASTSS 40(DX), Z22
+	LONG         $0x404e3262
+	WORD         $0xc052
+	LONG         $0x404e3262
+	WORD         $0xc952
+	LONG         $0x404e3262
+	WORD         $0xd252
+	LONG         $0x404e3262
+	WORD         $0xdb52
+	VBROADCASTSS 44(DX), Z23
+	LONG         $0x40463262
+	WORD         $0xe052
+	LONG         $0x40463262
+	WORD         $0xe952
+	LONG         $0x40463262
+	WORD         $0xf252
+	LONG         $0x40463262
+	WORD         $0xfb52
+	VMOVUPS      192(SI), Z16
+	VMOVUPS      192(SI)(DI*1), Z17
+	VMOVUPS      192(SI)(DI*2), Z18
+	VMOVUPS      192(SI)(R9*1), Z19
+	VBROADCASTSS 48(DX), Z20
+	LONG         $0x405eb262
+	WORD         $0xc052
+	LONG         $0x405eb262
+	WORD         $0xc952
+	LONG         $0x405eb262
+	WORD         $0xd252
+	LONG         $0x405eb262
+	WORD         $0xdb52
+	VBROADCASTSS 52(DX), Z21
+	LONG         $0x4056b262
+	WORD         $0xe052
+	LONG         $0x4056b262
+	WORD         $0xe952
+	LONG         $0x4056b262
+	WORD         $0xf252
+	LONG         $0x4056b262
+	WORD         $0xfb52
+	VBROADCASTSS 56(DX), Z22
+	LONG         $0x404e3262
+	WORD         $0xc052
+	LONG         $0x404e3262
+	WORD         $0xc952
+	LONG         $0x404e3262
+	WORD         $0xd252
+	LONG         $0x404e3262
+	WORD         $0xdb52
+	VBROADCASTSS 60(DX), Z23
+	LONG         $0x40463262
+	WORD         $0xe052
+	LONG         $0x40463262
+	WORD         $0xe952
+	LONG         $0x40463262
+	WORD         $0xf252
+	LONG         $0x40463262
+	WORD         $0xfb52
+	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, BX
+	JGE          loop4
+
+rest4:
+	ADDQ $0x04, BX
+	JEQ  done4
+
+single4:
+	VMOVUPS      (SI), Z16
+	VMOVUPS      (SI)(DI*1), Z17
+	VMOVUPS      (SI)(DI*2), Z18
+	VMOVUPS      (SI)(R9*1), Z19
+	VBROADCASTSS (DX), Z20
+	LONG         $0x405eb262
+	WORD         $0xc052
+	LONG         $0x405eb262
+	WORD         $0xc952
+	LONG         $0x405eb262
+	WORD         $0xd252
+	LONG         $0x405eb262
+	WORD         $0xdb52
+	VBROADCASTSS 4(DX), Z21
+	LONG         $0x4056b262
+	WORD         $0xe052
+	LONG         $0x4056b262
+	WORD         $0xe952
+	LONG         $0x4056b262
+	WORD         $0xf252
+	LONG         $0x4056b262
+	WORD         $0xfb52
+	VBROADCASTSS 8(DX), Z22
+	LONG         $0x404e3262
+	WORD         $0xc052
+	LONG         $0x404e3262
+	WORD         $0xc952
+	LONG         $0x404e3262
+	WORD         $0xd252
+	LONG         $0x404e3262
+	WORD         $0xdb52
+	VBROADCASTSS 12(DX), Z23
+	LONG         $0x40463262
+	WORD         $0xe052
+	LONG         $0x40463262
+	WORD         $0xe952
+	LONG         $0x40463262
+	WORD         $0xf252
+	LONG         $0x40463262
+	WORD         $0xfb52
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000040, SI
+	DECQ         BX
+	JNE          single4
+
+done4:
+	MOVQ    (AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	MOVQ    8(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	VMOVUPS Z6, 128(DX)
+	VMOVUPS Z7, 192(DX)
+	MOVQ    16(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	VMOVUPS Z10, 128(DX)
+	VMOVUPS Z11, 192(DX)
+	MOVQ    24(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z14, 128(DX)
+	VMOVUPS Z15, 192(DX)
+	VZEROUPPER
+	RET
+
+rows5:
+	MOVB   accumulate+56(FP), R8
+	TESTB  R8, R8
+	JNE    load5
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	JMP    start5
+
+load5:
+	MOVQ    (AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	VMOVUPS 128(R8), Z2
+	VMOVUPS 192(R8), Z3
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z4
+	VMOVUPS 64(R8), Z5
+	VMOVUPS 128(R8), Z6
+	VMOVUPS 192(R8), Z7
+	MOVQ    16(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z8
+	VMOVUPS 64(R8), Z9
+	VMOVUPS 128(R8), Z10
+	VMOVUPS 192(R8), Z11
+	MOVQ    24(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z12
+	VMOVUPS 64(R8), Z13
+	VMOVUPS 128(R8), Z14
+	VMOVUPS 192(R8), Z15
+	MOVQ    32(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z16
+	VMOVUPS 64(R8), Z17
+	VMOVUPS 128(R8), Z18
+	VMOVUPS 192(R8), Z19
+
+start5:
+	SUBQ $0x04, BX
+	JLT  rest5
+
+loop5:
+	VMOVUPS      (SI), Z20
+	VMOVUPS      (SI)(DI*1), Z21
+	VMOVUPS      (SI)(DI*2), Z22
+	VMOVUPS      (SI)(R9*1), Z23
+	VBROADCASTSS (DX), Z24
+	LONG         $0x403eb262
+	WORD         $0xc452
+	LONG         $0x403eb262
+	WORD         $0xcd52
+	LONG         $0x403eb262
+	WORD         $0xd652
+	LONG         $0x403eb262
+	WORD         $0xdf52
+	VBROADCASTSS 4(DX), Z25
+	LONG         $0x4036b262
+	WORD         $0xe452
+	LONG         $0x4036b262
+	WORD         $0xed52
+	LONG         $0x4036b262
+	WORD         $0xf652
+	LONG         $0x4036b262
+	WORD         $0xff52
+	VBROADCASTSS 8(DX), Z26
+	LONG         $0x402e3262
+	WORD         $0xc452
+	LONG         $0x402e3262
+	WORD         $0xcd52
+	LONG         $0x402e3262
+	WORD         $0xd652
+	LONG         $0x402e3262
+	WORD         $0xdf52
+	VBROADCASTSS 12(DX), Z27
+	LONG         $0x40263262
+	WORD         $0xe452
+	LONG         $0x40263262
+	WORD         $0xed52
+	LONG         $0x40263262
+	WORD         $0xf652
+	LONG         $0x40263262
+	WORD         $0xff52
+	VBROADCASTSS 16(DX), Z28
+	LONG         $0x401ea262
+	WORD         $0xc452
+	LONG         $0x401ea262
+	WORD         $0xcd52
+	LONG         $0x401ea262
+	WORD         $0xd652
+	LONG         $0x401ea262
+	WORD         $0xdf52
+	VMOVUPS      64(SI), Z20
+	VMOVUPS      64(SI)(DI*1), Z21
+	VMOVUPS      64(SI)(DI*2), Z22
+	VMOVUPS      64(SI)(R9*1), Z23
+	VBROADCASTSS 20(DX), Z24
+	LONG         $0x403eb262
+	WORD         $0xc452
+	LONG         $0x403eb262
+	WORD         $0xcd52
+	LONG         $0x403eb262
+	WORD         $0xd652
+	LONG         $0x403eb262
+	WORD         $0xdf52
+	VBROADCASTSS 24(DX), Z25
+	LONG         $0x4036b262
+	WORD         $0xe452
+	LONG         $0x4036b262
+	WORD         $0xed52
+	LONG         $0x4036b262
+	WORD         $0xf652
+	LONG         $0x4036b262
+	WORD         $0xff52
+	VBROADCASTSS 28(DX), Z26
+	LONG         $0x402e3262
+	WORD         $0xc452
+	LONG         $0x402e3262
+	WORD         $0xcd52
+	LONG         $0x402e3262
+	WORD         $0xd652
+	LONG         $0x402e3262
+	WORD         $0xdf52
+	VBROADCASTSS 32(DX), Z27
+	LONG         $0x40263262
+	WORD         $0xe452
+	LONG         $0x40263262
+	WORD         $0xed52
+	LONG         $0x40263262
+	WORD         $0xf652
+	LONG         $0x40263262
+	WORD         $0xff52
+	VBROADCASTSS 36(DX), Z28
+	LONG         $0x401ea262
+	WORD         $0xc452
+	LONG         $0x401ea262
+	WORD         $0xcd52
+	LONG         $0x401ea262
+	WORD         $0xd652
+	LONG         $0x401ea262
+	WORD         $0xdf52
+	VMOVUPS      128(SI), Z20
+	VMOVUPS      128(SI)(DI*1), Z21
+	VMOVUPS      128(SI)(DI*2), Z22
+	VMOVUPS      128(SI)(R9*1), Z23
+	VBROADCASTSS 40(DX), Z24
+	LONG         $0x403eb262
+	WORD         $0xc452
+	LONG         $0x403eb262
+	WORD         $0xcd52
+	LONG         $0x403eb262
+	WORD         $0xd652
+	LONG         $0x403eb262
+	WORD         $0xdf52
+	VBROADCASTSS 44(DX), Z25
+	LONG         $0x4036b262
+	WORD         $0xe452
+	LONG         $0x4036b262
+	WORD         $0xed52
+	LONG         $0x4036b262
+	WORD         $0xf652
+	LONG         $0x4036b262
+	WORD         $0xff52
+	VBROADCASTSS 48(DX), Z26
+	LONG         $0x402e3262
+	WORD         $0xc452
+	LONG         $0x402e3262
+	WORD         $0xcd52
+	LONG         $0x402e3262
+	WORD         $0xd652
+	LONG         $0x402e3262
+	WORD         $0xdf52
+	VBROADCASTSS 52(DX), Z27
+	LONG         $0x40263262
+	WORD         $0xe452
+	LONG         $0x40263262
+	WORD         $0xed52
+	LONG         $0x40263262
+	WORD         $0xf652
+	LONG         $0x40263262
+	WORD         $0xff52
+	VBROADCASTSS 56(DX), Z28
+	LONG         $0x401ea262
+	WORD         $0xc452
+	LONG         $0x401ea262
+	WORD         $0xcd52
+	LONG         $0x401ea262
+	WORD         $0xd652
+	LONG         $0x401ea262
+	WORD         $0xdf52
+	VMOVUPS      192(SI), Z20
+	VMOVUPS      192(SI)(DI*1), Z21
+	VMOVUPS      192(SI)(DI*2), Z22
+	VMOVUPS      192(SI)(R9*1), Z23
+	VBROADCASTSS 60(DX), Z24
+	LONG         $0x403eb262
+	WORD         $0xc452
+	LONG         $0x403eb262
+	WORD         $0xcd52
+	LONG         $0x403eb262
+	WORD         $0xd652
+	LONG         $0x403eb262
+	WORD         $0xdf52
+	VBROADCASTSS 64(DX), Z25
+	LONG         $0x4036b262
+	WORD         $0xe452
+	LONG         $0x4036b262
+	WORD         $0xed52
+	LONG         $0x4036b262
+	WORD         $0xf652
+	LONG         $0x4036b262
+	WORD         $0xff52
+	VBROADCASTSS 68(DX), Z26
+	LONG         $0x402e3262
+	WORD         $0xc452
+	LONG         $0x402e3262
+	WORD         $0xcd52
+	LONG         $0x402e3262
+	WORD         $0xd652
+	LONG         $0x402e3262
+	WORD         $0xdf52
+	VBROADCASTSS 72(DX), Z27
+	LONG         $0x40263262
+	WORD         $0xe452
+	LONG         $0x40263262
+	WORD         $0xed52
+	LONG         $0x40263262
+	WORD         $0xf652
+	LONG         $0x40263262
+	WORD         $0xff52
+	VBROADCASTSS 76(DX), Z28
+	LONG         $0x401ea262
+	WORD         $0xc452
+	LONG         $0x401ea262
+	WORD         $0xcd52
+	LONG         $0x401ea262
+	WORD         $0xd652
+	LONG         $0x401ea262
+	WORD         $0xdf52
+	ADDQ         $0x00000050, DX
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, BX
+	JGE          loop5
+
+rest5:
+	ADDQ $0x04, BX
+	JEQ  done5
+
+single5:
+	VMOVUPS      (SI), Z20
+	VMOVUPS      (SI)(DI*1), Z21
+	VMOVUPS      (SI)(DI*2), Z22
+	VMOVUPS      (SI)(R9*1), Z23
+	VBROADCASTSS (DX), Z24
+	LONG         $0x403eb262
+	WORD         $0xc452
+	LONG         $0x403eb262
+	WORD         $0xcd52
+	LONG         $0x403eb262
+	WORD         $0xd652
+	LONG         $0x403eb262
+	WORD         $0xdf52
+	VBROADCASTSS 4(DX), Z25
+	LONG         $0x4036b262
+	WORD         $0xe452
+	LONG         $0x4036b262
+	WORD         $0xed52
+	LONG         $0x4036b262
+	WORD         $0xf652
+	LONG         $0x4036b262
+	WORD         $0xff52
+	VBROADCASTSS 8(DX), Z26
+	LONG         $0x402e3262
+	WORD         $0xc452
+	LONG         $0x402e3262
+	WORD         $0xcd52
+	LONG         $0x402e3262
+	WORD         $0xd652
+	LONG         $0x402e3262
+	WORD         $0xdf52
+	VBROADCASTSS 12(DX), Z27
+	LONG         $0x40263262
+	WORD         $0xe452
+	LONG         $0x40263262
+	WORD         $0xed52
+	LONG         $0x40263262
+	WORD         $0xf652
+	LONG         $0x40263262
+	WORD         $0xff52
+	VBROADCASTSS 16(DX), Z28
+	LONG         $0x401ea262
+	WORD         $0xc452
+	LONG         $0x401ea262
+	WORD         $0xcd52
+	LONG         $0x401ea262
+	WORD         $0xd652
+	LONG         $0x401ea262
+	WORD         $0xdf52
+	ADDQ         $0x00000014, DX
+	ADDQ         $0x00000040, SI
+	DECQ         BX
+	JNE          single5
+
+done5:
+	MOVQ    (AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	MOVQ    8(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	VMOVUPS Z6, 128(DX)
+	VMOVUPS Z7, 192(DX)
+	MOVQ    16(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	VMOVUPS Z10, 128(DX)
+	VMOVUPS Z11, 192(DX)
+	MOVQ    24(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z14, 128(DX)
+	VMOVUPS Z15, 192(DX)
+	MOVQ    32(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, 64(DX)
+	VMOVUPS Z18, 128(DX)
+	VMOVUPS Z19, 192(DX)
+	VZEROUPPER
+	RET
+
+rows6:
+	MOVB   accumulate+56(FP), R8
+	TESTB  R8, R8
+	JNE    load6
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	JMP    start6
+
+load6:
+	MOVQ    (AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	VMOVUPS 128(R8), Z2
+	VMOVUPS 192(R8), Z3
+	MOVQ    8(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z4
+	VMOVUPS 64(R8), Z5
+	VMOVUPS 128(R8), Z6
+	VMOVUPS 192(R8), Z7
+	MOVQ    16(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z8
+	VMOVUPS 64(R8), Z9
+	VMOVUPS 128(R8), Z10
+	VMOVUPS 192(R8), Z11
+	MOVQ    24(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z12
+	VMOVUPS 64(R8), Z13
+	VMOVUPS 128(R8), Z14
+	VMOVUPS 192(R8), Z15
+	MOVQ    32(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z16
+	VMOVUPS 64(R8), Z17
+	VMOVUPS 128(R8), Z18
+	VMOVUPS 192(R8), Z19
+	MOVQ    40(AX), R8
+	ADDQ    CX, R8
+	VMOVUPS (R8), Z20
+	VMOVUPS 64(R8), Z21
+	VMOVUPS 128(R8), Z22
+	VMOVUPS 192(R8), Z23
+
+start6:
+	SUBQ $0x04, BX
+	JLT  rest6
+
+loop6:
+	VMOVUPS      (SI), Z24
+	VMOVUPS      (SI)(DI*1), Z25
+	VMOVUPS      (SI)(DI*2), Z26
+	VMOVUPS      (SI)(R9*1), Z27
+	VBROADCASTSS (DX), Z28
+	LONG         $0x401e9262
+	WORD         $0xc052
+	LONG         $0x401e9262
+	WORD         $0xc952
+	LONG         $0x401e9262
+	WORD         $0xd252
+	LONG         $0x401e9262
+	WORD         $0xdb52
+	VBROADCASTSS 4(DX), Z29
+	LONG         $0x40169262
+	WORD         $0xe052
+	LONG         $0x40169262
+	WORD         $0xe952
+	LONG         $0x40169262
+	WORD         $0xf252
+	LONG         $0x40169262
+	WORD         $0xfb52
+	VBROADCASTSS 8(DX), Z30
+	LONG         $0x400e1262
+	WORD         $0xc052
+	LONG         $0x400e1262
+	WORD         $0xc952
+	LONG         $0x400e1262
+	WORD         $0xd252
+	LONG         $0x400e1262
+	WORD         $0xdb52
+	VBROADCASTSS 12(DX), Z31
+	LONG         $0x40061262
+	WORD         $0xe052
+	LONG         $0x40061262
+	WORD         $0xe952
+	LONG         $0x40061262
+	WORD         $0xf252
+	LONG         $0x40061262
+	WORD         $0xfb52
+	VBROADCASTSS 16(DX), Z28
+	LONG         $0x401e8262
+	WORD         $0xc052
+	LONG         $0x401e8262
+	WORD         $0xc952
+	LONG         $0x401e8262
+	WORD         $0xd252
+	LONG         $0x401e8262
+	WORD         $0xdb52
+	VBROADCASTSS 20(DX), Z29
+	LONG         $0x40168262
+	WORD         $0xe052
+	LONG         $0x40168262
+	WORD         $0xe952
+	LONG         $0x40168262
+	WORD         $0xf252
+	LONG         $0x40168262
+	WORD         $0xfb52
+	VMOVUPS      64(SI), Z24
+	VMOVUPS      64(SI)(DI*1), Z25
+	VMOVUPS      64(SI)(DI*2), Z26
+	VMOVUPS      64(SI)(R9*1), Z27
+	VBROADCASTSS 24(DX), Z28
+	LONG         $0x401e9262
+	WORD         $0xc052
+	LONG         $0x401e9262
+	WORD         $0xc952
+	LONG         $0x401e9262
+	WORD         $0xd252
+	LONG         $0x401e9262
+	WORD         $0xdb52
+	VBROADCASTSS 28(DX), Z29
+	LONG         $0x40169262
+	WORD         $0xe052
+	LONG         $0x40169262
+	WORD         $0xe952
+	LONG         $0x40169262
+	WORD         $0xf252
+	LONG         $0x40169262
+	WORD         $0xfb52
+	VBROADCASTSS 32(DX), Z30
+	LONG         $0x400e1262
+	WORD         $0xc052
+	LONG         $0x400e1262
+	WORD         $0xc952
+	LONG         $0x400e1262
+	WORD         $0xd252
+	LONG         $0x400e1262
+	WORD         $0xdb52
+	VBROADCASTSS 36(DX), Z31
+	LONG         $0x40061262
+	WORD         $0xe052
+	LONG         $0x40061262
+	WORD         $0xe952
+	LONG         $0x40061262
+	WORD         $0xf252
+	LONG         $0x40061262
+	WORD         $0xfb52
+	VBROADCASTSS 40(DX), Z28
+	LONG         $0x401e8262
+	WORD         $0xc052
+	LONG         $0x401e8262
+	WORD         $0xc952
+	LONG         $0x401e8262
+	WORD         $0xd252
+	LONG         $0x401e8262
+	WORD         $0xdb52
+	VBROADCASTSS 44(DX), Z29
+	LONG         $0x40168262
+	WORD         $0xe052
+	LONG         $0x40168262
+	WORD         $0xe952
+	LONG         $0x40168262
+	WORD         $0xf252
+	LONG         $0x40168262
+	WORD         $0xfb52
+	VMOVUPS      128(SI), Z24
+	VMOVUPS      128(SI)(DI*1), Z25
+	VMOVUPS      128(SI)(DI*2), Z26
+	VMOVUPS      128(SI)(R9*1), Z27
+	VBROADCASTSS 48(DX), Z28
+	LONG         $0x401e9262
+	WORD         $0xc052
+	LONG         $0x401e9262
+	WORD         $0xc952
+	LONG         $0x401e9262
+	WORD         $0xd252
+	LONG         $0x401e9262
+	WORD         $0xdb52
+	VBROADCASTSS 52(DX), Z29
+	LONG         $0x40169262
+	WORD         $0xe052
+	LONG         $0x40169262
+	WORD         $0xe952
+	LONG         $0x40169262
+	WORD         $0xf252
+	LONG         $0x40169262
+	WORD         $0xfb52
+	VBROADCASTSS 56(DX), Z30
+	LONG         $0x400e1262
+	WORD         $0xc052
+	LONG         $0x400e1262
+	WORD         $0xc952
+	LONG         $0x400e1262
+	WORD         $0xd252
+	LONG         $0x400e1262
+	WORD         $0xdb52
+	VBROADCASTSS 60(DX), Z31
+	LONG         $0x40061262
+	WORD         $0xe052
+	LONG         $0x40061262
+	WORD         $0xe952
+	LONG         $0x40061262
+	WORD         $0xf252
+	LONG         $0x40061262
+	WORD         $0xfb52
+	VBROADCASTSS 64(DX), Z28
+	LONG         $0x401e8262
+	WORD         $0xc052
+	LONG         $0x401e8262
+	WORD         $0xc952
+	LONG         $0x401e8262
+	WORD         $0xd252
+	LONG         $0x401e8262
+	WORD         $0xdb52
+	VBROADCASTSS 68(DX), Z29
+	LONG         $0x40168262
+	WORD         $0xe052
+	LONG         $0x40168262
+	WORD         $0xe952
+	LONG         $0x40168262
+	WORD         $0xf252
+	LONG         $0x40168262
+	WORD         $0xfb52
+	VMOVUPS      192(SI), Z24
+	VMOVUPS      192(SI)(DI*1), Z25
+	VMOVUPS      192(SI)(DI*2), Z26
+	VMOVUPS      192(SI)(R9*1), Z27
+	VBROADCASTSS 72(DX), Z28
+	LONG         $0x401e9262
+	WORD         $0xc052
+	LONG         $0x401e9262
+	WORD         $0xc952
+	LONG         $0x401e9262
+	WORD         $0xd252
+	LONG         $0x401e9262
+	WORD         $0xdb52
+	VBROADCASTSS 76(DX), Z29
+	LONG         $0x40169262
+	WORD         $0xe052
+	LONG         $0x40169262
+	WORD         $0xe952
+	LONG         $0x40169262
+	WORD         $0xf252
+	LONG         $0x40169262
+	WORD         $0xfb52
+	VBROADCASTSS 80(DX), Z30
+	LONG         $0x400e1262
+	WORD         $0xc052
+	LONG         $0x400e1262
+	WORD         $0xc952
+	LONG         $0x400e1262
+	WORD         $0xd252
+	LONG         $0x400e1262
+	WORD         $0xdb52
+	VBROADCASTSS 84(DX), Z31
+	LONG         $0x40061262
+	WORD         $0xe052
+	LONG         $0x40061262
+	WORD         $0xe952
+	LONG         $0x40061262
+	WORD         $0xf252
+	LONG         $0x40061262
+	WORD         $0xfb52
+	VBROADCASTSS 88(DX), Z28
+	LONG         $0x401e8262
+	WORD         $0xc052
+	LONG         $0x401e8262
+	WORD         $0xc952
+	LONG         $0x401e8262
+	WORD         $0xd252
+	LONG         $0x401e8262
+	WORD         $0xdb52
+	VBROADCASTSS 92(DX), Z29
+	LONG         $0x40168262
+	WORD         $0xe052
+	LONG         $0x40168262
+	WORD         $0xe952
+	LONG         $0x40168262
+	WORD         $0xf252
+	LONG         $0x40168262
+	WORD         $0xfb52
+	ADDQ         $0x00000060, DX
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, BX
+	JGE          loop6
+
+rest6:
+	ADDQ $0x04, BX
+	JEQ  done6
+
+single6:
+	VMOVUPS      (SI), Z24
+	VMOVUPS      (SI)(DI*1), Z25
+	VMOVUPS      (SI)(DI*2), Z26
+	VMOVUPS      (SI)(R9*1), Z27
+	VBROADCASTSS (DX), Z28
+	LONG         $0x401e9262
+	WORD         $0xc052
+	LONG         $0x401e9262
+	WORD         $0xc952
+	LONG         $0x401e9262
+	WORD         $0xd252
+	LONG         $0x401e9262
+	WORD         $0xdb52
+	VBROADCASTSS 4(DX), Z29
+	LONG         $0x40169262
+	WORD         $0xe052
+	LONG         $0x40169262
+	WORD         $0xe952
+	LONG         $0x40169262
+	WORD         $0xf252
+	LONG         $0x40169262
+	WORD         $0xfb52
+	VBROADCASTSS 8(DX), Z30
+	LONG         $0x400e1262
+	WORD         $0xc052
+	LONG         $0x400e1262
+	WORD         $0xc952
+	LONG         $0x400e1262
+	WORD         $0xd252
+	LONG         $0x400e1262
+	WORD         $0xdb52
+	VBROADCASTSS 12(DX), Z31
+	LONG         $0x40061262
+	WORD         $0xe052
+	LONG         $0x40061262
+	WORD         $0xe952
+	LONG         $0x40061262
+	WORD         $0xf252
+	LONG         $0x40061262
+	WORD         $0xfb52
+	VBROADCASTSS 16(DX), Z28
+	LONG         $0x401e8262
+	WORD         $0xc052
+	LONG         $0x401e8262
+	WORD         $0xc952
+	LONG         $0x401e8262
+	WORD         $0xd252
+	LONG         $0x401e8262
+	WORD         $0xdb52
+	VBROADCASTSS 20(DX), Z29
+	LONG         $0x40168262
+	WORD         $0xe052
+	LONG         $0x40168262
+	WORD         $0xe952
+	LONG         $0x40168262
+	WORD         $0xf252
+	LONG         $0x40168262
+	WORD         $0xfb52
+	ADDQ         $0x00000018, DX
+	ADDQ         $0x00000040, SI
+	DECQ         BX
+	JNE          single6
+
+done6:
+	MOVQ    (AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	MOVQ    8(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	VMOVUPS Z6, 128(DX)
+	VMOVUPS Z7, 192(DX)
+	MOVQ    16(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	VMOVUPS Z10, 128(DX)
+	VMOVUPS Z11, 192(DX)
+	MOVQ    24(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z14, 128(DX)
+	VMOVUPS Z15, 192(DX)
+	MOVQ    32(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, 64(DX)
+	VMOVUPS Z18, 128(DX)
+	VMOVUPS Z19, 192(DX)
+	MOVQ    40(AX), DX
+	ADDQ    CX, DX
+	VMOVUPS Z20, (DX)
+	VMOVUPS Z21, 64(DX)
+	VMOVUPS Z22, 128(DX)
+	VMOVUPS Z23, 192(DX)
+	VZEROUPPER
+	RET
+
 // func listAVX512(list **float32, groups int, m int, offset int, b0 *float32, b1 *float32, k int, c0 int, c1 int, accumulate bool)
 // Requires: AVX, AVX512F
 TEXT ·listAVX512(SB), NOSPLIT, $0-73
@@ -5339,6 +10217,1579 @@ loop8:
 	VZEROUPPER
 	RET
 
+// func listBF16(list **float32, groups int, m int, offset int, b0 *float32, b1 *float32, k int, c0 int, c1 int, accumulate bool)
+// Requires: AVX, AVX512F
+TEXT ·listBF16(SB), NOSPLIT, $0-73
+	MOVQ list+0(FP), AX
+	MOVQ groups+8(FP), BX
+	MOVQ m+16(FP), CX
+	CMPQ CX, $0x08
+	JE   group8
+	CMPQ CX, $0x07
+	JE   group7
+	CMPQ CX, $0x06
+	JE   group6
+	CMPQ CX, $0x05
+	JE   group5
+	CMPQ CX, $0x04
+	JE   group4
+	CMPQ CX, $0x03
+	JE   group3
+	CMPQ CX, $0x02
+	JE   group2
+
+group1:
+	MOVQ   k+48(FP), CX
+	MOVQ   offset+24(FP), DX
+	LEAQ   (DX)(CX*4), DX
+	MOVQ   (AX), R8
+	ADDQ   DX, R8
+	NEGQ   CX
+	MOVQ   b0+32(FP), SI
+	MOVQ   b1+40(FP), DI
+	CMPB   accumulate+72(FP), $0x00
+	JNE    load1
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	JMP    loop1
+
+load1:
+	MOVQ    c0+56(FP), DX
+	ADDQ    8(AX), DX
+	VMOVUPS (DX), Z0
+	MOVQ    c1+64(FP), DX
+	ADDQ    8(AX), DX
+	VMOVUPS (DX), Z1
+
+loop1:
+	VMOVUPS      (SI), Z2
+	VMOVUPS      (DI), Z3
+	VBROADCASTSS (R8)(CX*4), Z4
+	LONG         $0x485ef262
+	WORD         $0xc252
+	LONG         $0x485ef262
+	WORD         $0xcb52
+	VMOVUPS      64(SI), Z2
+	VMOVUPS      64(DI), Z3
+	VBROADCASTSS 4(R8)(CX*4), Z4
+	LONG         $0x485ef262
+	WORD         $0xc252
+	LONG         $0x485ef262
+	WORD         $0xcb52
+	VMOVUPS      128(SI), Z2
+	VMOVUPS      128(DI), Z3
+	VBROADCASTSS 8(R8)(CX*4), Z4
+	LONG         $0x485ef262
+	WORD         $0xc252
+	LONG         $0x485ef262
+	WORD         $0xcb52
+	VMOVUPS      192(SI), Z2
+	VMOVUPS      192(DI), Z3
+	VBROADCASTSS 12(R8)(CX*4), Z4
+	LONG         $0x485ef262
+	WORD         $0xc252
+	LONG         $0x485ef262
+	WORD         $0xcb52
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x00000100, DI
+	ADDQ         $0x04, CX
+	JNE          loop1
+	MOVQ         c0+56(FP), DX
+	ADDQ         8(AX), DX
+	VMOVUPS      Z0, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         8(AX), DX
+	VMOVUPS      Z1, (DX)
+	ADDQ         $0x00000010, AX
+	DECQ         BX
+	JNE          group1
+	VZEROUPPER
+	RET
+
+group2:
+	MOVQ   k+48(FP), CX
+	MOVQ   offset+24(FP), DX
+	LEAQ   (DX)(CX*4), DX
+	MOVQ   (AX), R8
+	ADDQ   DX, R8
+	MOVQ   8(AX), R9
+	ADDQ   DX, R9
+	NEGQ   CX
+	MOVQ   b0+32(FP), SI
+	MOVQ   b1+40(FP), DI
+	CMPB   accumulate+72(FP), $0x00
+	JNE    load2
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	JMP    loop2
+
+load2:
+	MOVQ    c0+56(FP), DX
+	ADDQ    16(AX), DX
+	VMOVUPS (DX), Z0
+	MOVQ    c1+64(FP), DX
+	ADDQ    16(AX), DX
+	VMOVUPS (DX), Z1
+	MOVQ    c0+56(FP), DX
+	ADDQ    24(AX), DX
+	VMOVUPS (DX), Z2
+	MOVQ    c1+64(FP), DX
+	ADDQ    24(AX), DX
+	VMOVUPS (DX), Z3
+
+loop2:
+	VMOVUPS      (SI), Z4
+	VMOVUPS      (DI), Z5
+	VBROADCASTSS (R8)(CX*4), Z6
+	LONG         $0x484ef262
+	WORD         $0xc452
+	LONG         $0x484ef262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(CX*4), Z7
+	LONG         $0x4846f262
+	WORD         $0xd452
+	LONG         $0x4846f262
+	WORD         $0xdd52
+	VMOVUPS      64(SI), Z4
+	VMOVUPS      64(DI), Z5
+	VBROADCASTSS 4(R8)(CX*4), Z6
+	LONG         $0x484ef262
+	WORD         $0xc452
+	LONG         $0x484ef262
+	WORD         $0xcd52
+	VBROADCASTSS 4(R9)(CX*4), Z7
+	LONG         $0x4846f262
+	WORD         $0xd452
+	LONG         $0x4846f262
+	WORD         $0xdd52
+	VMOVUPS      128(SI), Z4
+	VMOVUPS      128(DI), Z5
+	VBROADCASTSS 8(R8)(CX*4), Z6
+	LONG         $0x484ef262
+	WORD         $0xc452
+	LONG         $0x484ef262
+	WORD         $0xcd52
+	VBROADCASTSS 8(R9)(CX*4), Z7
+	LONG         $0x4846f262
+	WORD         $0xd452
+	LONG         $0x4846f262
+	WORD         $0xdd52
+	VMOVUPS      192(SI), Z4
+	VMOVUPS      192(DI), Z5
+	VBROADCASTSS 12(R8)(CX*4), Z6
+	LONG         $0x484ef262
+	WORD         $0xc452
+	LONG         $0x484ef262
+	WORD         $0xcd52
+	VBROADCASTSS 12(R9)(CX*4), Z7
+	LONG         $0x4846f262
+	WORD         $0xd452
+	LONG         $0x4846f262
+	WORD         $0xdd52
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x00000100, DI
+	ADDQ         $0x04, CX
+	JNE          loop2
+	MOVQ         c0+56(FP), DX
+	ADDQ         16(AX), DX
+	VMOVUPS      Z0, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         16(AX), DX
+	VMOVUPS      Z1, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         24(AX), DX
+	VMOVUPS      Z2, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         24(AX), DX
+	VMOVUPS      Z3, (DX)
+	ADDQ         $0x00000020, AX
+	DECQ         BX
+	JNE          group2
+	VZEROUPPER
+	RET
+
+group3:
+	MOVQ   k+48(FP), CX
+	MOVQ   offset+24(FP), DX
+	LEAQ   (DX)(CX*4), DX
+	MOVQ   (AX), R8
+	ADDQ   DX, R8
+	MOVQ   8(AX), R9
+	ADDQ   DX, R9
+	MOVQ   16(AX), R10
+	ADDQ   DX, R10
+	NEGQ   CX
+	MOVQ   b0+32(FP), SI
+	MOVQ   b1+40(FP), DI
+	CMPB   accumulate+72(FP), $0x00
+	JNE    load3
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	JMP    loop3
+
+load3:
+	MOVQ    c0+56(FP), DX
+	ADDQ    24(AX), DX
+	VMOVUPS (DX), Z0
+	MOVQ    c1+64(FP), DX
+	ADDQ    24(AX), DX
+	VMOVUPS (DX), Z1
+	MOVQ    c0+56(FP), DX
+	ADDQ    32(AX), DX
+	VMOVUPS (DX), Z2
+	MOVQ    c1+64(FP), DX
+	ADDQ    32(AX), DX
+	VMOVUPS (DX), Z3
+	MOVQ    c0+56(FP), DX
+	ADDQ    40(AX), DX
+	VMOVUPS (DX), Z4
+	MOVQ    c1+64(FP), DX
+	ADDQ    40(AX), DX
+	VMOVUPS (DX), Z5
+
+loop3:
+	VMOVUPS      (SI), Z6
+	VMOVUPS      (DI), Z7
+	VBROADCASTSS (R8)(CX*4), Z8
+	LONG         $0x483ef262
+	WORD         $0xc652
+	LONG         $0x483ef262
+	WORD         $0xcf52
+	VBROADCASTSS (R9)(CX*4), Z9
+	LONG         $0x4836f262
+	WORD         $0xd652
+	LONG         $0x4836f262
+	WORD         $0xdf52
+	VBROADCASTSS (R10)(CX*4), Z10
+	LONG         $0x482ef262
+	WORD         $0xe652
+	LONG         $0x482ef262
+	WORD         $0xef52
+	VMOVUPS      64(SI), Z6
+	VMOVUPS      64(DI), Z7
+	VBROADCASTSS 4(R8)(CX*4), Z8
+	LONG         $0x483ef262
+	WORD         $0xc652
+	LONG         $0x483ef262
+	WORD         $0xcf52
+	VBROADCASTSS 4(R9)(CX*4), Z9
+	LONG         $0x4836f262
+	WORD         $0xd652
+	LONG         $0x4836f262
+	WORD         $0xdf52
+	VBROADCASTSS 4(R10)(CX*4), Z10
+	LONG         $0x482ef262
+	WORD         $0xe652
+	LONG         $0x482ef262
+	WORD         $0xef52
+	VMOVUPS      128(SI), Z6
+	VMOVUPS      128(DI), Z7
+	VBROADCASTSS 8(R8)(CX*4), Z8
+	LONG         $0x483ef262
+	WORD         $0xc652
+	LONG         $0x483ef262
+	WORD         $0xcf52
+	VBROADCASTSS 8(R9)(CX*4), Z9
+	LONG         $0x4836f262
+	WORD         $0xd652
+	LONG         $0x4836f262
+	WORD         $0xdf52
+	VBROADCASTSS 8(R10)(CX*4), Z10
+	LONG         $0x482ef262
+	WORD         $0xe652
+	LONG         $0x482ef262
+	WORD         $0xef52
+	VMOVUPS      192(SI), Z6
+	VMOVUPS      192(DI), Z7
+	VBROADCASTSS 12(R8)(CX*4), Z8
+	LONG         $0x483ef262
+	WORD         $0xc652
+	LONG         $0x483ef262
+	WORD         $0xcf52
+	VBROADCASTSS 12(R9)(CX*4), Z9
+	LONG         $0x4836f262
+	WORD         $0xd652
+	LONG         $0x4836f262
+	WORD         $0xdf52
+	VBROADCASTSS 12(R10)(CX*4), Z10
+	LONG         $0x482ef262
+	WORD         $0xe652
+	LONG         $0x482ef262
+	WORD         $0xef52
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x00000100, DI
+	ADDQ         $0x04, CX
+	JNE          loop3
+	MOVQ         c0+56(FP), DX
+	ADDQ         24(AX), DX
+	VMOVUPS      Z0, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         24(AX), DX
+	VMOVUPS      Z1, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         32(AX), DX
+	VMOVUPS      Z2, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         32(AX), DX
+	VMOVUPS      Z3, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         40(AX), DX
+	VMOVUPS      Z4, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         40(AX), DX
+	VMOVUPS      Z5, (DX)
+	ADDQ         $0x00000030, AX
+	DECQ         BX
+	JNE          group3
+	VZEROUPPER
+	RET
+
+group4:
+	MOVQ   k+48(FP), CX
+	MOVQ   offset+24(FP), DX
+	LEAQ   (DX)(CX*4), DX
+	MOVQ   (AX), R8
+	ADDQ   DX, R8
+	MOVQ   8(AX), R9
+	ADDQ   DX, R9
+	MOVQ   16(AX), R10
+	ADDQ   DX, R10
+	MOVQ   24(AX), R11
+	ADDQ   DX, R11
+	NEGQ   CX
+	MOVQ   b0+32(FP), SI
+	MOVQ   b1+40(FP), DI
+	CMPB   accumulate+72(FP), $0x00
+	JNE    load4
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	JMP    loop4
+
+load4:
+	MOVQ    c0+56(FP), DX
+	ADDQ    32(AX), DX
+	VMOVUPS (DX), Z0
+	MOVQ    c1+64(FP), DX
+	ADDQ    32(AX), DX
+	VMOVUPS (DX), Z1
+	MOVQ    c0+56(FP), DX
+	ADDQ    40(AX), DX
+	VMOVUPS (DX), Z2
+	MOVQ    c1+64(FP), DX
+	ADDQ    40(AX), DX
+	VMOVUPS (DX), Z3
+	MOVQ    c0+56(FP), DX
+	ADDQ    48(AX), DX
+	VMOVUPS (DX), Z4
+	MOVQ    c1+64(FP), DX
+	ADDQ    48(AX), DX
+	VMOVUPS (DX), Z5
+	MOVQ    c0+56(FP), DX
+	ADDQ    56(AX), DX
+	VMOVUPS (DX), Z6
+	MOVQ    c1+64(FP), DX
+	ADDQ    56(AX), DX
+	VMOVUPS (DX), Z7
+
+loop4:
+	VMOVUPS      (SI), Z8
+	VMOVUPS      (DI), Z9
+	VBROADCASTSS (R8)(CX*4), Z10
+	LONG         $0x482ed262
+	WORD         $0xc052
+	LONG         $0x482ed262
+	WORD         $0xc952
+	VBROADCASTSS (R9)(CX*4), Z11
+	LONG         $0x4826d262
+	WORD         $0xd052
+	LONG         $0x4826d262
+	WORD         $0xd952
+	VBROADCASTSS (R10)(CX*4), Z12
+	LONG         $0x481ed262
+	WORD         $0xe052
+	LONG         $0x481ed262
+	WORD         $0xe952
+	VBROADCASTSS (R11)(CX*4), Z13
+	LONG         $0x4816d262
+	WORD         $0xf052
+	LONG         $0x4816d262
+	WORD         $0xf952
+	VMOVUPS      64(SI), Z8
+	VMOVUPS      64(DI), Z9
+	VBROADCASTSS 4(R8)(CX*4), Z10
+	LONG         $0x482ed262
+	WORD         $0xc052
+	LONG         $0x482ed262
+	WORD         $0xc952
+	VBROADCASTSS 4(R9)(CX*4), Z11
+	LONG         $0x4826d262
+	WORD         $0xd052
+	LONG         $0x4826d262
+	WORD         $0xd952
+	VBROADCASTSS 4(R10)(CX*4), Z12
+	LONG         $0x481ed262
+	WORD         $0xe052
+	LONG         $0x481ed262
+	WORD         $0xe952
+	VBROADCASTSS 4(R11)(CX*4), Z13
+	LONG         $0x4816d262
+	WORD         $0xf052
+	LONG         $0x4816d262
+	WORD         $0xf952
+	VMOVUPS      128(SI), Z8
+	VMOVUPS      128(DI), Z9
+	VBROADCASTSS 8(R8)(CX*4), Z10
+	LONG         $0x482ed262
+	WORD         $0xc052
+	LONG         $0x482ed262
+	WORD         $0xc952
+	VBROADCASTSS 8(R9)(CX*4), Z11
+	LONG         $0x4826d262
+	WORD         $0xd052
+	LONG         $0x4826d262
+	WORD         $0xd952
+	VBROADCASTSS 8(R10)(CX*4), Z12
+	LONG         $0x481ed262
+	WORD         $0xe052
+	LONG         $0x481ed262
+	WORD         $0xe952
+	VBROADCASTSS 8(R11)(CX*4), Z13
+	LONG         $0x4816d262
+	WORD         $0xf052
+	LONG         $0x4816d262
+	WORD         $0xf952
+	VMOVUPS      192(SI), Z8
+	VMOVUPS      192(DI), Z9
+	VBROADCASTSS 12(R8)(CX*4), Z10
+	LONG         $0x482ed262
+	WORD         $0xc052
+	LONG         $0x482ed262
+	WORD         $0xc952
+	VBROADCASTSS 12(R9)(CX*4), Z11
+	LONG         $0x4826d262
+	WORD         $0xd052
+	LONG         $0x4826d262
+	WORD         $0xd952
+	VBROADCASTSS 12(R10)(CX*4), Z12
+	LONG         $0x481ed262
+	WORD         $0xe052
+	LONG         $0x481ed262
+	WORD         $0xe952
+	VBROADCASTSS 12(R11)(CX*4), Z13
+	LONG         $0x4816d262
+	WORD         $0xf052
+	LONG         $0x4816d262
+	WORD         $0xf952
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x00000100, DI
+	ADDQ         $0x04, CX
+	JNE          loop4
+	MOVQ         c0+56(FP), DX
+	ADDQ         32(AX), DX
+	VMOVUPS      Z0, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         32(AX), DX
+	VMOVUPS      Z1, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         40(AX), DX
+	VMOVUPS      Z2, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         40(AX), DX
+	VMOVUPS      Z3, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         48(AX), DX
+	VMOVUPS      Z4, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         48(AX), DX
+	VMOVUPS      Z5, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         56(AX), DX
+	VMOVUPS      Z6, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         56(AX), DX
+	VMOVUPS      Z7, (DX)
+	ADDQ         $0x00000040, AX
+	DECQ         BX
+	JNE          group4
+	VZEROUPPER
+	RET
+
+group5:
+	MOVQ   k+48(FP), CX
+	MOVQ   offset+24(FP), DX
+	LEAQ   (DX)(CX*4), DX
+	MOVQ   (AX), R8
+	ADDQ   DX, R8
+	MOVQ   8(AX), R9
+	ADDQ   DX, R9
+	MOVQ   16(AX), R10
+	ADDQ   DX, R10
+	MOVQ   24(AX), R11
+	ADDQ   DX, R11
+	MOVQ   32(AX), R12
+	ADDQ   DX, R12
+	NEGQ   CX
+	MOVQ   b0+32(FP), SI
+	MOVQ   b1+40(FP), DI
+	CMPB   accumulate+72(FP), $0x00
+	JNE    load5
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	JMP    loop5
+
+load5:
+	MOVQ    c0+56(FP), DX
+	ADDQ    40(AX), DX
+	VMOVUPS (DX), Z0
+	MOVQ    c1+64(FP), DX
+	ADDQ    40(AX), DX
+	VMOVUPS (DX), Z1
+	MOVQ    c0+56(FP), DX
+	ADDQ    48(AX), DX
+	VMOVUPS (DX), Z2
+	MOVQ    c1+64(FP), DX
+	ADDQ    48(AX), DX
+	VMOVUPS (DX), Z3
+	MOVQ    c0+56(FP), DX
+	ADDQ    56(AX), DX
+	VMOVUPS (DX), Z4
+	MOVQ    c1+64(FP), DX
+	ADDQ    56(AX), DX
+	VMOVUPS (DX), Z5
+	MOVQ    c0+56(FP), DX
+	ADDQ    64(AX), DX
+	VMOVUPS (DX), Z6
+	MOVQ    c1+64(FP), DX
+	ADDQ    64(AX), DX
+	VMOVUPS (DX), Z7
+	MOVQ    c0+56(FP), DX
+	ADDQ    72(AX), DX
+	VMOVUPS (DX), Z8
+	MOVQ    c1+64(FP), DX
+	ADDQ    72(AX), DX
+	VMOVUPS (DX), Z9
+
+loop5:
+	VMOVUPS      (SI), Z10
+	VMOVUPS      (DI), Z11
+	VBROADCASTSS (R8)(CX*4), Z12
+	LONG         $0x481ed262
+	WORD         $0xc252
+	LONG         $0x481ed262
+	WORD         $0xcb52
+	VBROADCASTSS (R9)(CX*4), Z13
+	LONG         $0x4816d262
+	WORD         $0xd252
+	LONG         $0x4816d262
+	WORD         $0xdb52
+	VBROADCASTSS (R10)(CX*4), Z14
+	LONG         $0x480ed262
+	WORD         $0xe252
+	LONG         $0x480ed262
+	WORD         $0xeb52
+	VBROADCASTSS (R11)(CX*4), Z15
+	LONG         $0x4806d262
+	WORD         $0xf252
+	LONG         $0x4806d262
+	WORD         $0xfb52
+	VBROADCASTSS (R12)(CX*4), Z16
+	LONG         $0x407e5262
+	WORD         $0xc252
+	LONG         $0x407e5262
+	WORD         $0xcb52
+	VMOVUPS      64(SI), Z10
+	VMOVUPS      64(DI), Z11
+	VBROADCASTSS 4(R8)(CX*4), Z12
+	LONG         $0x481ed262
+	WORD         $0xc252
+	LONG         $0x481ed262
+	WORD         $0xcb52
+	VBROADCASTSS 4(R9)(CX*4), Z13
+	LONG         $0x4816d262
+	WORD         $0xd252
+	LONG         $0x4816d262
+	WORD         $0xdb52
+	VBROADCASTSS 4(R10)(CX*4), Z14
+	LONG         $0x480ed262
+	WORD         $0xe252
+	LONG         $0x480ed262
+	WORD         $0xeb52
+	VBROADCASTSS 4(R11)(CX*4), Z15
+	LONG         $0x4806d262
+	WORD         $0xf252
+	LONG         $0x4806d262
+	WORD         $0xfb52
+	VBROADCASTSS 4(R12)(CX*4), Z16
+	LONG         $0x407e5262
+	WORD         $0xc252
+	LONG         $0x407e5262
+	WORD         $0xcb52
+	VMOVUPS      128(SI), Z10
+	VMOVUPS      128(DI), Z11
+	VBROADCASTSS 8(R8)(CX*4), Z12
+	LONG         $0x481ed262
+	WORD         $0xc252
+	LONG         $0x481ed262
+	WORD         $0xcb52
+	VBROADCASTSS 8(R9)(CX*4), Z13
+	LONG         $0x4816d262
+	WORD         $0xd252
+	LONG         $0x4816d262
+	WORD         $0xdb52
+	VBROADCASTSS 8(R10)(CX*4), Z14
+	LONG         $0x480ed262
+	WORD         $0xe252
+	LONG         $0x480ed262
+	WORD         $0xeb52
+	VBROADCASTSS 8(R11)(CX*4), Z15
+	LONG         $0x4806d262
+	WORD         $0xf252
+	LONG         $0x4806d262
+	WORD         $0xfb52
+	VBROADCASTSS 8(R12)(CX*4), Z16
+	LONG         $0x407e5262
+	WORD         $0xc252
+	LONG         $0x407e5262
+	WORD         $0xcb52
+	VMOVUPS      192(SI), Z10
+	VMOVUPS      192(DI), Z11
+	VBROADCASTSS 12(R8)(CX*4), Z12
+	LONG         $0x481ed262
+	WORD         $0xc252
+	LONG         $0x481ed262
+	WORD         $0xcb52
+	VBROADCASTSS 12(R9)(CX*4), Z13
+	LONG         $0x4816d262
+	WORD         $0xd252
+	LONG         $0x4816d262
+	WORD         $0xdb52
+	VBROADCASTSS 12(R10)(CX*4), Z14
+	LONG         $0x480ed262
+	WORD         $0xe252
+	LONG         $0x480ed262
+	WORD         $0xeb52
+	VBROADCASTSS 12(R11)(CX*4), Z15
+	LONG         $0x4806d262
+	WORD         $0xf252
+	LONG         $0x4806d262
+	WORD         $0xfb52
+	VBROADCASTSS 12(R12)(CX*4), Z16
+	LONG         $0x407e5262
+	WORD         $0xc252
+	LONG         $0x407e5262
+	WORD         $0xcb52
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x00000100, DI
+	ADDQ         $0x04, CX
+	JNE          loop5
+	MOVQ         c0+56(FP), DX
+	ADDQ         40(AX), DX
+	VMOVUPS      Z0, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         40(AX), DX
+	VMOVUPS      Z1, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         48(AX), DX
+	VMOVUPS      Z2, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         48(AX), DX
+	VMOVUPS      Z3, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         56(AX), DX
+	VMOVUPS      Z4, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         56(AX), DX
+	VMOVUPS      Z5, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         64(AX), DX
+	VMOVUPS      Z6, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         64(AX), DX
+	VMOVUPS      Z7, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         72(AX), DX
+	VMOVUPS      Z8, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         72(AX), DX
+	VMOVUPS      Z9, (DX)
+	ADDQ         $0x00000050, AX
+	DECQ         BX
+	JNE          group5
+	VZEROUPPER
+	RET
+
+group6:
+	MOVQ   k+48(FP), CX
+	MOVQ   offset+24(FP), DX
+	LEAQ   (DX)(CX*4), DX
+	MOVQ   (AX), R8
+	ADDQ   DX, R8
+	MOVQ   8(AX), R9
+	ADDQ   DX, R9
+	MOVQ   16(AX), R10
+	ADDQ   DX, R10
+	MOVQ   24(AX), R11
+	ADDQ   DX, R11
+	MOVQ   32(AX), R12
+	ADDQ   DX, R12
+	MOVQ   40(AX), R13
+	ADDQ   DX, R13
+	NEGQ   CX
+	MOVQ   b0+32(FP), SI
+	MOVQ   b1+40(FP), DI
+	CMPB   accumulate+72(FP), $0x00
+	JNE    load6
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	JMP    loop6
+
+load6:
+	MOVQ    c0+56(FP), DX
+	ADDQ    48(AX), DX
+	VMOVUPS (DX), Z0
+	MOVQ    c1+64(FP), DX
+	ADDQ    48(AX), DX
+	VMOVUPS (DX), Z1
+	MOVQ    c0+56(FP), DX
+	ADDQ    56(AX), DX
+	VMOVUPS (DX), Z2
+	MOVQ    c1+64(FP), DX
+	ADDQ    56(AX), DX
+	VMOVUPS (DX), Z3
+	MOVQ    c0+56(FP), DX
+	ADDQ    64(AX), DX
+	VMOVUPS (DX), Z4
+	MOVQ    c1+64(FP), DX
+	ADDQ    64(AX), DX
+	VMOVUPS (DX), Z5
+	MOVQ    c0+56(FP), DX
+	ADDQ    72(AX), DX
+	VMOVUPS (DX), Z6
+	MOVQ    c1+64(FP), DX
+	ADDQ    72(AX), DX
+	VMOVUPS (DX), Z7
+	MOVQ    c0+56(FP), DX
+	ADDQ    80(AX), DX
+	VMOVUPS (DX), Z8
+	MOVQ    c1+64(FP), DX
+	ADDQ    80(AX), DX
+	VMOVUPS (DX), Z9
+	MOVQ    c0+56(FP), DX
+	ADDQ    88(AX), DX
+	VMOVUPS (DX), Z10
+	MOVQ    c1+64(FP), DX
+	ADDQ    88(AX), DX
+	VMOVUPS (DX), Z11
+
+loop6:
+	VMOVUPS      (SI), Z12
+	VMOVUPS      (DI), Z13
+	VBROADCASTSS (R8)(CX*4), Z14
+	LONG         $0x480ed262
+	WORD         $0xc452
+	LONG         $0x480ed262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(CX*4), Z15
+	LONG         $0x4806d262
+	WORD         $0xd452
+	LONG         $0x4806d262
+	WORD         $0xdd52
+	VBROADCASTSS (R10)(CX*4), Z16
+	LONG         $0x407ed262
+	WORD         $0xe452
+	LONG         $0x407ed262
+	WORD         $0xed52
+	VBROADCASTSS (R11)(CX*4), Z17
+	LONG         $0x4076d262
+	WORD         $0xf452
+	LONG         $0x4076d262
+	WORD         $0xfd52
+	VBROADCASTSS (R12)(CX*4), Z18
+	LONG         $0x406e5262
+	WORD         $0xc452
+	LONG         $0x406e5262
+	WORD         $0xcd52
+	VBROADCASTSS (R13)(CX*4), Z19
+	LONG         $0x40665262
+	WORD         $0xd452
+	LONG         $0x40665262
+	WORD         $0xdd52
+	VMOVUPS      64(SI), Z12
+	VMOVUPS      64(DI), Z13
+	VBROADCASTSS 4(R8)(CX*4), Z14
+	LONG         $0x480ed262
+	WORD         $0xc452
+	LONG         $0x480ed262
+	WORD         $0xcd52
+	VBROADCASTSS 4(R9)(CX*4), Z15
+	LONG         $0x4806d262
+	WORD         $0xd452
+	LONG         $0x4806d262
+	WORD         $0xdd52
+	VBROADCASTSS 4(R10)(CX*4), Z16
+	LONG         $0x407ed262
+	WORD         $0xe452
+	LONG         $0x407ed262
+	WORD         $0xed52
+	VBROADCASTSS 4(R11)(CX*4), Z17
+	LONG         $0x4076d262
+	WORD         $0xf452
+	LONG         $0x4076d262
+	WORD         $0xfd52
+	VBROADCASTSS 4(R12)(CX*4), Z18
+	LONG         $0x406e5262
+	WORD         $0xc452
+	LONG         $0x406e5262
+	WORD         $0xcd52
+	VBROADCASTSS 4(R13)(CX*4), Z19
+	LONG         $0x40665262
+	WORD         $0xd452
+	LONG         $0x40665262
+	WORD         $0xdd52
+	VMOVUPS      128(SI), Z12
+	VMOVUPS      128(DI), Z13
+	VBROADCASTSS 8(R8)(CX*4), Z14
+	LONG         $0x480ed262
+	WORD         $0xc452
+	LONG         $0x480ed262
+	WORD         $0xcd52
+	VBROADCASTSS 8(R9)(CX*4), Z15
+	LONG         $0x4806d262
+	WORD         $0xd452
+	LONG         $0x4806d262
+	WORD         $0xdd52
+	VBROADCASTSS 8(R10)(CX*4), Z16
+	LONG         $0x407ed262
+	WORD         $0xe452
+	LONG         $0x407ed262
+	WORD         $0xed52
+	VBROADCASTSS 8(R11)(CX*4), Z17
+	LONG         $0x4076d262
+	WORD         $0xf452
+	LONG         $0x4076d262
+	WORD         $0xfd52
+	VBROADCASTSS 8(R12)(CX*4), Z18
+	LONG         $0x406e5262
+	WORD         $0xc452
+	LONG         $0x406e5262
+	WORD         $0xcd52
+	VBROADCASTSS 8(R13)(CX*4), Z19
+	LONG         $0x40665262
+	WORD         $0xd452
+	LONG         $0x40665262
+	WORD         $0xdd52
+	VMOVUPS      192(SI), Z12
+	VMOVUPS      192(DI), Z13
+	VBROADCASTSS 12(R8)(CX*4), Z14
+	LONG         $0x480ed262
+	WORD         $0xc452
+	LONG         $0x480ed262
+	WORD         $0xcd52
+	VBROADCASTSS 12(R9)(CX*4), Z15
+	LONG         $0x4806d262
+	WORD         $0xd452
+	LONG         $0x4806d262
+	WORD         $0xdd52
+	VBROADCASTSS 12(R10)(CX*4), Z16
+	LONG         $0x407ed262
+	WORD         $0xe452
+	LONG         $0x407ed262
+	WORD         $0xed52
+	VBROADCASTSS 12(R11)(CX*4), Z17
+	LONG         $0x4076d262
+	WORD         $0xf452
+	LONG         $0x4076d262
+	WORD         $0xfd52
+	VBROADCASTSS 12(R12)(CX*4), Z18
+	LONG         $0x406e5262
+	WORD         $0xc452
+	LONG         $0x406e5262
+	WORD         $0xcd52
+	VBROADCASTSS 12(R13)(CX*4), Z19
+	LONG         $0x40665262
+	WORD         $0xd452
+	LONG         $0x40665262
+	WORD         $0xdd52
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x00000100, DI
+	ADDQ         $0x04, CX
+	JNE          loop6
+	MOVQ         c0+56(FP), DX
+	ADDQ         48(AX), DX
+	VMOVUPS      Z0, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         48(AX), DX
+	VMOVUPS      Z1, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         56(AX), DX
+	VMOVUPS      Z2, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         56(AX), DX
+	VMOVUPS      Z3, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         64(AX), DX
+	VMOVUPS      Z4, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         64(AX), DX
+	VMOVUPS      Z5, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         72(AX), DX
+	VMOVUPS      Z6, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         72(AX), DX
+	VMOVUPS      Z7, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         80(AX), DX
+	VMOVUPS      Z8, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         80(AX), DX
+	VMOVUPS      Z9, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         88(AX), DX
+	VMOVUPS      Z10, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         88(AX), DX
+	VMOVUPS      Z11, (DX)
+	ADDQ         $0x00000060, AX
+	DECQ         BX
+	JNE          group6
+	VZEROUPPER
+	RET
+
+group7:
+	MOVQ   k+48(FP), CX
+	MOVQ   offset+24(FP), DX
+	LEAQ   (DX)(CX*4), DX
+	MOVQ   (AX), R8
+	ADDQ   DX, R8
+	MOVQ   8(AX), R9
+	ADDQ   DX, R9
+	MOVQ   16(AX), R10
+	ADDQ   DX, R10
+	MOVQ   24(AX), R11
+	ADDQ   DX, R11
+	MOVQ   32(AX), R12
+	ADDQ   DX, R12
+	MOVQ   40(AX), R13
+	ADDQ   DX, R13
+	MOVQ   48(AX), R14
+	ADDQ   DX, R14
+	NEGQ   CX
+	MOVQ   b0+32(FP), SI
+	MOVQ   b1+40(FP), DI
+	CMPB   accumulate+72(FP), $0x00
+	JNE    load7
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	JMP    loop7
+
+load7:
+	MOVQ    c0+56(FP), DX
+	ADDQ    56(AX), DX
+	VMOVUPS (DX), Z0
+	MOVQ    c1+64(FP), DX
+	ADDQ    56(AX), DX
+	VMOVUPS (DX), Z1
+	MOVQ    c0+56(FP), DX
+	ADDQ    64(AX), DX
+	VMOVUPS (DX), Z2
+	MOVQ    c1+64(FP), DX
+	ADDQ    64(AX), DX
+	VMOVUPS (DX), Z3
+	MOVQ    c0+56(FP), DX
+	ADDQ    72(AX), DX
+	VMOVUPS (DX), Z4
+	MOVQ    c1+64(FP), DX
+	ADDQ    72(AX), DX
+	VMOVUPS (DX), Z5
+	MOVQ    c0+56(FP), DX
+	ADDQ    80(AX), DX
+	VMOVUPS (DX), Z6
+	MOVQ    c1+64(FP), DX
+	ADDQ    80(AX), DX
+	VMOVUPS (DX), Z7
+	MOVQ    c0+56(FP), DX
+	ADDQ    88(AX), DX
+	VMOVUPS (DX), Z8
+	MOVQ    c1+64(FP), DX
+	ADDQ    88(AX), DX
+	VMOVUPS (DX), Z9
+	MOVQ    c0+56(FP), DX
+	ADDQ    96(AX), DX
+	VMOVUPS (DX), Z10
+	MOVQ    c1+64(FP), DX
+	ADDQ    96(AX), DX
+	VMOVUPS (DX), Z11
+	MOVQ    c0+56(FP), DX
+	ADDQ    104(AX), DX
+	VMOVUPS (DX), Z12
+	MOVQ    c1+64(FP), DX
+	ADDQ    104(AX), DX
+	VMOVUPS (DX), Z13
+
+loop7:
+	VMOVUPS      (SI), Z14
+	VMOVUPS      (DI), Z15
+	VBROADCASTSS (R8)(CX*4), Z16
+	LONG         $0x407ed262
+	WORD         $0xc652
+	LONG         $0x407ed262
+	WORD         $0xcf52
+	VBROADCASTSS (R9)(CX*4), Z17
+	LONG         $0x4076d262
+	WORD         $0xd652
+	LONG         $0x4076d262
+	WORD         $0xdf52
+	VBROADCASTSS (R10)(CX*4), Z18
+	LONG         $0x406ed262
+	WORD         $0xe652
+	LONG         $0x406ed262
+	WORD         $0xef52
+	VBROADCASTSS (R11)(CX*4), Z19
+	LONG         $0x4066d262
+	WORD         $0xf652
+	LONG         $0x4066d262
+	WORD         $0xff52
+	VBROADCASTSS (R12)(CX*4), Z20
+	LONG         $0x405e5262
+	WORD         $0xc652
+	LONG         $0x405e5262
+	WORD         $0xcf52
+	VBROADCASTSS (R13)(CX*4), Z21
+	LONG         $0x40565262
+	WORD         $0xd652
+	LONG         $0x40565262
+	WORD         $0xdf52
+	VBROADCASTSS (R14)(CX*4), Z22
+	LONG         $0x404e5262
+	WORD         $0xe652
+	LONG         $0x404e5262
+	WORD         $0xef52
+	VMOVUPS      64(SI), Z14
+	VMOVUPS      64(DI), Z15
+	VBROADCASTSS 4(R8)(CX*4), Z16
+	LONG         $0x407ed262
+	WORD         $0xc652
+	LONG         $0x407ed262
+	WORD         $0xcf52
+	VBROADCASTSS 4(R9)(CX*4), Z17
+	LONG         $0x4076d262
+	WORD         $0xd652
+	LONG         $0x4076d262
+	WORD         $0xdf52
+	VBROADCASTSS 4(R10)(CX*4), Z18
+	LONG         $0x406ed262
+	WORD         $0xe652
+	LONG         $0x406ed262
+	WORD         $0xef52
+	VBROADCASTSS 4(R11)(CX*4), Z19
+	LONG         $0x4066d262
+	WORD         $0xf652
+	LONG         $0x4066d262
+	WORD         $0xff52
+	VBROADCASTSS 4(R12)(CX*4), Z20
+	LONG         $0x405e5262
+	WORD         $0xc652
+	LONG         $0x405e5262
+	WORD         $0xcf52
+	VBROADCASTSS 4(R13)(CX*4), Z21
+	LONG         $0x40565262
+	WORD         $0xd652
+	LONG         $0x40565262
+	WORD         $0xdf52
+	VBROADCASTSS 4(R14)(CX*4), Z22
+	LONG         $0x404e5262
+	WORD         $0xe652
+	LONG         $0x404e5262
+	WORD         $0xef52
+	VMOVUPS      128(SI), Z14
+	VMOVUPS      128(DI), Z15
+	VBROADCASTSS 8(R8)(CX*4), Z16
+	LONG         $0x407ed262
+	WORD         $0xc652
+	LONG         $0x407ed262
+	WORD         $0xcf52
+	VBROADCASTSS 8(R9)(CX*4), Z17
+	LONG         $0x4076d262
+	WORD         $0xd652
+	LONG         $0x4076d262
+	WORD         $0xdf52
+	VBROADCASTSS 8(R10)(CX*4), Z18
+	LONG         $0x406ed262
+	WORD         $0xe652
+	LONG         $0x406ed262
+	WORD         $0xef52
+	VBROADCASTSS 8(R11)(CX*4), Z19
+	LONG         $0x4066d262
+	WORD         $0xf652
+	LONG         $0x4066d262
+	WORD         $0xff52
+	VBROADCASTSS 8(R12)(CX*4), Z20
+	LONG         $0x405e5262
+	WORD         $0xc652
+	LONG         $0x405e5262
+	WORD         $0xcf52
+	VBROADCASTSS 8(R13)(CX*4), Z21
+	LONG         $0x40565262
+	WORD         $0xd652
+	LONG         $0x40565262
+	WORD         $0xdf52
+	VBROADCASTSS 8(R14)(CX*4), Z22
+	LONG         $0x404e5262
+	WORD         $0xe652
+	LONG         $0x404e5262
+	WORD         $0xef52
+	VMOVUPS      192(SI), Z14
+	VMOVUPS      192(DI), Z15
+	VBROADCASTSS 12(R8)(CX*4), Z16
+	LONG         $0x407ed262
+	WORD         $0xc652
+	LONG         $0x407ed262
+	WORD         $0xcf52
+	VBROADCASTSS 12(R9)(CX*4), Z17
+	LONG         $0x4076d262
+	WORD         $0xd652
+	LONG         $0x4076d262
+	WORD         $0xdf52
+	VBROADCASTSS 12(R10)(CX*4), Z18
+	LONG         $0x406ed262
+	WORD         $0xe652
+	LONG         $0x406ed262
+	WORD         $0xef52
+	VBROADCASTSS 12(R11)(CX*4), Z19
+	LONG         $0x4066d262
+	WORD         $0xf652
+	LONG         $0x4066d262
+	WORD         $0xff52
+	VBROADCASTSS 12(R12)(CX*4), Z20
+	LONG         $0x405e5262
+	WORD         $0xc652
+	LONG         $0x405e5262
+	WORD         $0xcf52
+	VBROADCASTSS 12(R13)(CX*4), Z21
+	LONG         $0x40565262
+	WORD         $0xd652
+	LONG         $0x40565262
+	WORD         $0xdf52
+	VBROADCASTSS 12(R14)(CX*4), Z22
+	LONG         $0x404e5262
+	WORD         $0xe652
+	LONG         $0x404e5262
+	WORD         $0xef52
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x00000100, DI
+	ADDQ         $0x04, CX
+	JNE          loop7
+	MOVQ         c0+56(FP), DX
+	ADDQ         56(AX), DX
+	VMOVUPS      Z0, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         56(AX), DX
+	VMOVUPS      Z1, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         64(AX), DX
+	VMOVUPS      Z2, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         64(AX), DX
+	VMOVUPS      Z3, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         72(AX), DX
+	VMOVUPS      Z4, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         72(AX), DX
+	VMOVUPS      Z5, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         80(AX), DX
+	VMOVUPS      Z6, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         80(AX), DX
+	VMOVUPS      Z7, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         88(AX), DX
+	VMOVUPS      Z8, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         88(AX), DX
+	VMOVUPS      Z9, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         96(AX), DX
+	VMOVUPS      Z10, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         96(AX), DX
+	VMOVUPS      Z11, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         104(AX), DX
+	VMOVUPS      Z12, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         104(AX), DX
+	VMOVUPS      Z13, (DX)
+	ADDQ         $0x00000070, AX
+	DECQ         BX
+	JNE          group7
+	VZEROUPPER
+	RET
+
+group8:
+	MOVQ   k+48(FP), CX
+	MOVQ   offset+24(FP), DX
+	LEAQ   (DX)(CX*4), DX
+	MOVQ   (AX), R8
+	ADDQ   DX, R8
+	MOVQ   8(AX), R9
+	ADDQ   DX, R9
+	MOVQ   16(AX), R10
+	ADDQ   DX, R10
+	MOVQ   24(AX), R11
+	ADDQ   DX, R11
+	MOVQ   32(AX), R12
+	ADDQ   DX, R12
+	MOVQ   40(AX), R13
+	ADDQ   DX, R13
+	MOVQ   48(AX), R14
+	ADDQ   DX, R14
+	MOVQ   56(AX), R15
+	ADDQ   DX, R15
+	NEGQ   CX
+	MOVQ   b0+32(FP), SI
+	MOVQ   b1+40(FP), DI
+	CMPB   accumulate+72(FP), $0x00
+	JNE    load8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	JMP    loop8
+
+load8:
+	MOVQ    c0+56(FP), DX
+	ADDQ    64(AX), DX
+	VMOVUPS (DX), Z0
+	MOVQ    c1+64(FP), DX
+	ADDQ    64(AX), DX
+	VMOVUPS (DX), Z1
+	MOVQ    c0+56(FP), DX
+	ADDQ    72(AX), DX
+	VMOVUPS (DX), Z2
+	MOVQ    c1+64(FP), DX
+	ADDQ    72(AX), DX
+	VMOVUPS (DX), Z3
+	MOVQ    c0+56(FP), DX
+	ADDQ    80(AX), DX
+	VMOVUPS (DX), Z4
+	MOVQ    c1+64(FP), DX
+	ADDQ    80(AX), DX
+	VMOVUPS (DX), Z5
+	MOVQ    c0+56(FP), DX
+	ADDQ    88(AX), DX
+	VMOVUPS (DX), Z6
+	MOVQ    c1+64(FP), DX
+	ADDQ    88(AX), DX
+	VMOVUPS (DX), Z7
+	MOVQ    c0+56(FP), DX
+	ADDQ    96(AX), DX
+	VMOVUPS (DX), Z8
+	MOVQ    c1+64(FP), DX
+	ADDQ    96(AX), DX
+	VMOVUPS (DX), Z9
+	MOVQ    c0+56(FP), DX
+	ADDQ    104(AX), DX
+	VMOVUPS (DX), Z10
+	MOVQ    c1+64(FP), DX
+	ADDQ    104(AX), DX
+	VMOVUPS (DX), Z11
+	MOVQ    c0+56(FP), DX
+	ADDQ    112(AX), DX
+	VMOVUPS (DX), Z12
+	MOVQ    c1+64(FP), DX
+	ADDQ    112(AX), DX
+	VMOVUPS (DX), Z13
+	MOVQ    c0+56(FP), DX
+	ADDQ    120(AX), DX
+	VMOVUPS (DX), Z14
+	MOVQ    c1+64(FP), DX
+	ADDQ    120(AX), DX
+	VMOVUPS (DX), Z15
+
+loop8:
+	VMOVUPS      (SI), Z16
+	VMOVUPS      (DI), Z17
+	VBROADCASTSS (R8)(CX*4), Z18
+	LONG         $0x406eb262
+	WORD         $0xc052
+	LONG         $0x406eb262
+	WORD         $0xc952
+	VBROADCASTSS (R9)(CX*4), Z19
+	LONG         $0x4066b262
+	WORD         $0xd052
+	LONG         $0x4066b262
+	WORD         $0xd952
+	VBROADCASTSS (R10)(CX*4), Z20
+	LONG         $0x405eb262
+	WORD         $0xe052
+	LONG         $0x405eb262
+	WORD         $0xe952
+	VBROADCASTSS (R11)(CX*4), Z21
+	LONG         $0x4056b262
+	WORD         $0xf052
+	LONG         $0x4056b262
+	WORD         $0xf952
+	VBROADCASTSS (R12)(CX*4), Z22
+	LONG         $0x404e3262
+	WORD         $0xc052
+	LONG         $0x404e3262
+	WORD         $0xc952
+	VBROADCASTSS (R13)(CX*4), Z23
+	LONG         $0x40463262
+	WORD         $0xd052
+	LONG         $0x40463262
+	WORD         $0xd952
+	VBROADCASTSS (R14)(CX*4), Z24
+	LONG         $0x403e3262
+	WORD         $0xe052
+	LONG         $0x403e3262
+	WORD         $0xe952
+	VBROADCASTSS (R15)(CX*4), Z25
+	LONG         $0x40363262
+	WORD         $0xf052
+	LONG         $0x40363262
+	WORD         $0xf952
+	VMOVUPS      64(SI), Z16
+	VMOVUPS      64(DI), Z17
+	VBROADCASTSS 4(R8)(CX*4), Z18
+	LONG         $0x406eb262
+	WORD         $0xc052
+	LONG         $0x406eb262
+	WORD         $0xc952
+	VBROADCASTSS 4(R9)(CX*4), Z19
+	LONG         $0x4066b262
+	WORD         $0xd052
+	LONG         $0x4066b262
+	WORD         $0xd952
+	VBROADCASTSS 4(R10)(CX*4), Z20
+	LONG         $0x405eb262
+	WORD         $0xe052
+	LONG         $0x405eb262
+	WORD         $0xe952
+	VBROADCASTSS 4(R11)(CX*4), Z21
+	LONG         $0x4056b262
+	WORD         $0xf052
+	LONG         $0x4056b262
+	WORD         $0xf952
+	VBROADCASTSS 4(R12)(CX*4), Z22
+	LONG         $0x404e3262
+	WORD         $0xc052
+	LONG         $0x404e3262
+	WORD         $0xc952
+	VBROADCASTSS 4(R13)(CX*4), Z23
+	LONG         $0x40463262
+	WORD         $0xd052
+	LONG         $0x40463262
+	WORD         $0xd952
+	VBROADCASTSS 4(R14)(CX*4), Z24
+	LONG         $0x403e3262
+	WORD         $0xe052
+	LONG         $0x403e3262
+	WORD         $0xe952
+	VBROADCASTSS 4(R15)(CX*4), Z25
+	LONG         $0x40363262
+	WORD         $0xf052
+	LONG         $0x40363262
+	WORD         $0xf952
+	VMOVUPS      128(SI), Z16
+	VMOVUPS      128(DI), Z17
+	VBROADCASTSS 8(R8)(CX*4), Z18
+	LONG         $0x406eb262
+	WORD         $0xc052
+	LONG         $0x406eb262
+	WORD         $0xc952
+	VBROADCASTSS 8(R9)(CX*4), Z19
+	LONG         $0x4066b262
+	WORD         $0xd052
+	LONG         $0x4066b262
+	WORD         $0xd952
+	VBROADCASTSS 8(R10)(CX*4), Z20
+	LONG         $0x405eb262
+	WORD         $0xe052
+	LONG         $0x405eb262
+	WORD         $0xe952
+	VBROADCASTSS 8(R11)(CX*4), Z21
+	LONG         $0x4056b262
+	WORD         $0xf052
+	LONG         $0x4056b262
+	WORD         $0xf952
+	VBROADCASTSS 8(R12)(CX*4), Z22
+	LONG         $0x404e3262
+	WORD         $0xc052
+	LONG         $0x404e3262
+	WORD         $0xc952
+	VBROADCASTSS 8(R13)(CX*4), Z23
+	LONG         $0x40463262
+	WORD         $0xd052
+	LONG         $0x40463262
+	WORD         $0xd952
+	VBROADCASTSS 8(R14)(CX*4), Z24
+	LONG         $0x403e3262
+	WORD         $0xe052
+	LONG         $0x403e3262
+	WORD         $0xe952
+	VBROADCASTSS 8(R15)(CX*4), Z25
+	LONG         $0x40363262
+	WORD         $0xf052
+	LONG         $0x40363262
+	WORD         $0xf952
+	VMOVUPS      192(SI), Z16
+	VMOVUPS      192(DI), Z17
+	VBROADCASTSS 12(R8)(CX*4), Z18
+	LONG         $0x406eb262
+	WORD         $0xc052
+	LONG         $0x406eb262
+	WORD         $0xc952
+	VBROADCASTSS 12(R9)(CX*4), Z19
+	LONG         $0x4066b262
+	WORD         $0xd052
+	LONG         $0x4066b262
+	WORD         $0xd952
+	VBROADCASTSS 12(R10)(CX*4), Z20
+	LONG         $0x405eb262
+	WORD         $0xe052
+	LONG         $0x405eb262
+	WORD         $0xe952
+	VBROADCASTSS 12(R11)(CX*4), Z21
+	LONG         $0x4056b262
+	WORD         $0xf052
+	LONG         $0x4056b262
+	WORD         $0xf952
+	VBROADCASTSS 12(R12)(CX*4), Z22
+	LONG         $0x404e3262
+	WORD         $0xc052
+	LONG         $0x404e3262
+	WORD         $0xc952
+	VBROADCASTSS 12(R13)(CX*4), Z23
+	LONG         $0x40463262
+	WORD         $0xd052
+	LONG         $0x40463262
+	WORD         $0xd952
+	VBROADCASTSS 12(R14)(CX*4), Z24
+	LONG         $0x403e3262
+	WORD         $0xe052
+	LONG         $0x403e3262
+	WORD         $0xe952
+	VBROADCASTSS 12(R15)(CX*4), Z25
+	LONG         $0x40363262
+	WORD         $0xf052
+	LONG         $0x40363262
+	WORD         $0xf952
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x00000100, DI
+	ADDQ         $0x04, CX
+	JNE          loop8
+	MOVQ         c0+56(FP), DX
+	ADDQ         64(AX), DX
+	VMOVUPS      Z0, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         64(AX), DX
+	VMOVUPS      Z1, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         72(AX), DX
+	VMOVUPS      Z2, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         72(AX), DX
+	VMOVUPS      Z3, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         80(AX), DX
+	VMOVUPS      Z4, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         80(AX), DX
+	VMOVUPS      Z5, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         88(AX), DX
+	VMOVUPS      Z6, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         88(AX), DX
+	VMOVUPS      Z7, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         96(AX), DX
+	VMOVUPS      Z8, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         96(AX), DX
+	VMOVUPS      Z9, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         104(AX), DX
+	VMOVUPS      Z10, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         104(AX), DX
+	VMOVUPS      Z11, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         112(AX), DX
+	VMOVUPS      Z12, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         112(AX), DX
+	VMOVUPS      Z13, (DX)
+	MOVQ         c0+56(FP), DX
+	ADDQ         120(AX), DX
+	VMOVUPS      Z14, (DX)
+	MOVQ         c1+64(FP), DX
+	ADDQ         120(AX), DX
+	VMOVUPS      Z15, (DX)
+	ADDQ         $0x00000080, AX
+	DECQ         BX
+	JNE          group8
+	VZEROUPPER
+	RET
+
 // func listAVX2(list **float32, groups int, m int, offset int, b0 *float32, b1 *float32, k int, c0 int, c1 int, accumulate bool)
 // Requires: AVX, FMA3
 TEXT ·listAVX2(SB), NOSPLIT, $0-73
@@ -6531,5 +12982,66 @@ loop:
 	ADDQ       $0x20, BX
 	SUBQ       $0x08, SI
 	JNE        loop
+	VZEROUPPER
+	RET
+
+// func pairRowBF16(dst *float32, src *float32, blocks int)
+// Requires: AVX, AVX512F
+TEXT ·pairRowBF16(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+loop:
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	LONG    $0x4877f262
+	WORD    $0xc072
+	VMOVUPS Z0, (AX)
+	ADDQ    $0x00000080, CX
+	ADDQ    $0x40, AX
+	DECQ    DX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+DATA pairOrder<>+0(SB)/4, $0x00100000
+DATA pairOrder<>+4(SB)/4, $0x00110001
+DATA pairOrder<>+8(SB)/4, $0x00120002
+DATA pairOrder<>+12(SB)/4, $0x00130003
+DATA pairOrder<>+16(SB)/4, $0x00140004
+DATA pairOrder<>+20(SB)/4, $0x00150005
+DATA pairOrder<>+24(SB)/4, $0x00160006
+DATA pairOrder<>+28(SB)/4, $0x00170007
+DATA pairOrder<>+32(SB)/4, $0x00180008
+DATA pairOrder<>+36(SB)/4, $0x00190009
+DATA pairOrder<>+40(SB)/4, $0x001a000a
+DATA pairOrder<>+44(SB)/4, $0x001b000b
+DATA pairOrder<>+48(SB)/4, $0x001c000c
+DATA pairOrder<>+52(SB)/4, $0x001d000d
+DATA pairOrder<>+56(SB)/4, $0x001e000e
+DATA pairOrder<>+60(SB)/4, $0x001f000f
+GLOBL pairOrder<>(SB), RODATA|NOPTR, $64
+
+// func pairColumnsBF16(dst *float32, src *float32, stride int, n int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·pairColumnsBF16(SB), NOSPLIT, $0-32
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    stride+16(FP), DX
+	MOVQ    n+24(FP), BX
+	VMOVUPS pairOrder<>+0(SB), Z2
+
+loop:
+	VMOVUPS (CX), Z0
+	VMOVUPS (CX)(DX*1), Z1
+	LONG    $0x4877f262
+	WORD    $0xc072
+	VPERMW  Z0, Z2, Z0
+	VMOVUPS Z0, (AX)
+	LEAQ    (CX)(DX*2), CX
+	ADDQ    $0x40, AX
+	DECQ    BX
+	JNE     loop
 	VZEROUPPER
 	RET

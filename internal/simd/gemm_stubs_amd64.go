@@ -22,11 +22,27 @@ func tileAVX2x1(c **float32, offset int, a *float32, b *float32, stride int, k i
 //go:noescape
 func tileAVX2x2(c **float32, offset int, a *float32, b *float32, stride int, k int, m int, accumulate bool)
 
+// tileBF16x2 multiplies m rows, 1 to 12, by 2 panels.
+//
+//go:noescape
+func tileBF16x2(c **float32, offset int, a *float32, b *float32, stride int, k int, m int, accumulate bool)
+
+// tileBF16x4 multiplies m rows, 1 to 6, by 4 panels.
+//
+//go:noescape
+func tileBF16x4(c **float32, offset int, a *float32, b *float32, stride int, k int, m int, accumulate bool)
+
 // listAVX512 multiplies groups of m rows, 1 to 8, by 2 panels. A group in list is the addresses of its rows of a,
 // then of c. k is a multiple of 4; the values of a begin offset bytes, those of c c0 and c1 bytes into a row.
 //
 //go:noescape
 func listAVX512(list **float32, groups int, m int, offset int, b0 *float32, b1 *float32, k int, c0 int, c1 int, accumulate bool)
+
+// listBF16 multiplies groups of m rows, 1 to 8, by 2 panels. A group in list is the addresses of its rows of a,
+// then of c. k is a multiple of 4; the values of a begin offset bytes, those of c c0 and c1 bytes into a row.
+//
+//go:noescape
+func listBF16(list **float32, groups int, m int, offset int, b0 *float32, b1 *float32, k int, c0 int, c1 int, accumulate bool)
 
 // listAVX2 multiplies groups of m rows, 1 to 6, by 1 panels. A group in list is the addresses of its rows of a,
 // then of c. k is a multiple of 4; the values of a begin offset bytes, those of c c0 and c1 bytes into a row.
@@ -85,3 +101,14 @@ func transposeAVX512(dst *float32, width int, rows **float32, offset int, n int)
 //
 //go:noescape
 func transposeAVX2(dst *float32, width int, rows **float32, offset int, n int)
+
+// pairRowBF16 rounds blocks of 32 floats to bfloat16: each word is two floats, the first in its lower half.
+//
+//go:noescape
+func pairRowBF16(dst *float32, src *float32, blocks int)
+
+// pairColumnsBF16 rounds 16 floats from each of n pairs of rows, stride bytes apart, to bfloat16: each word is a float
+// of both rows, that of the first in its lower half.
+//
+//go:noescape
+func pairColumnsBF16(dst *float32, src *float32, stride int, n int)

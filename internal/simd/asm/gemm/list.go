@@ -12,6 +12,14 @@ import (
 // listUnroll is what the inner dimension of a list must be a multiple of.
 const listUnroll = 4
 
+// lister generates tiles of listed rows.
+type lister struct {
+	tiler
+	list, groups, idx, tmp reg.GPVirtual
+	a                      []reg.GPVirtual // ends of the rows
+	b                      []reg.GPVirtual // panels
+}
+
 // list generates tiles of listed rows, which lie anywhere and are not packed: up to
 // maxRows of them at a time by some panels.
 func (s isa) list(maxRows, panels int) {
@@ -56,14 +64,6 @@ func (l *lister) body() {
 	JNE(operand.LabelRef(l.label("group")))
 	VZEROUPPER()
 	RET()
-}
-
-// lister generates tiles of listed rows.
-type lister struct {
-	tiler
-	list, groups, idx, tmp reg.GPVirtual
-	a                      []reg.GPVirtual // ends of the rows
-	b                      []reg.GPVirtual // panels
 }
 
 // begin loads the addresses and the first sums of a group.
@@ -119,7 +119,7 @@ func (l *lister) step(ahead int) {
 		r := x[i%len(x)]
 		VBROADCASTSS(indexed(a, l.idx, 4, 4*ahead), r)
 		for v := range b {
-			VFMADD231PS(b[v], r, l.sum(i, v))
+			l.multiplyAdd(b[v], r, l.sum(i, v))
 		}
 	}
 }

@@ -132,7 +132,7 @@ func (t *tiler) step(ahead int) {
 	free := t.free()
 	operandA := func(row int) operand.Mem { return at(t.a, 4*(ahead*t.rows+row)) }
 	switch {
-	case t.rows == 1:
+	case t.rows == 1 && !t.pairs:
 		VBROADCASTSS(operandA(0), free[0])
 		for v := range t.vectors {
 			VFMADD231PS(t.operandB(v, ahead), free[0], t.sum(0, v))
@@ -146,7 +146,7 @@ func (t *tiler) step(ahead int) {
 			r := x[i%len(x)]
 			VBROADCASTSS(operandA(i), r)
 			for v := range b {
-				VFMADD231PS(b[v], r, t.sum(i, v))
+				t.multiplyAdd(b[v], r, t.sum(i, v))
 			}
 		}
 	default:
@@ -158,7 +158,7 @@ func (t *tiler) step(ahead int) {
 			r := b[v%len(b)]
 			VMOVUPS(t.operandB(v, ahead), r)
 			for i := range x {
-				VFMADD231PS(r, x[i], t.sum(i, v))
+				t.multiplyAdd(r, x[i], t.sum(i, v))
 			}
 		}
 	}
