@@ -107,12 +107,14 @@ func mulGroups(f form, dst, a Mat, g *Groups, ws []Weight) {
 		mulGroupsQuantised(dst, a, g, q)
 		return
 	}
+	x, a := pairsOf(a, ws)
+	defer x.release()
 	Parallel(n, func(u int) {
 		lo, hi := g.Start[u], g.Start[u+1]
 		if lo == hi {
 			return
 		}
-		p := product{form: f, dst: dst.RowRange(lo, hi), a: a, rows: g.Rows[lo:hi], m: hi - lo, n: width, k: a.Cols}
+		p := product{form: f, dst: dst.RowRange(lo, hi), a: a, rows: g.Rows[lo:hi], m: hi - lo, n: width, k: a.Cols, pairs: x != nil}
 		if width%panel == 0 && len(ws)*width/panel%simd.ListPanels() == 0 && p.k%simd.ListStep == 0 {
 			p.listed(ws, u, n, entries*width)
 			return
@@ -182,7 +184,7 @@ func (p *product) listed(ws []Weight, u, n, next int) {
 				s.cols = append(s.cols, j*next+q*panel)
 			}
 		}
-		simd.MulList(s.list, p.m, k, s.panels, s.cols, end-k, p.accumulate || k > 0)
+		mulList(p.pairs, s.list, p.m, k, s.panels, s.cols, end-k, p.accumulate || k > 0)
 	}
 	packings.Put(scratch)
 	groupings.Put(s)
@@ -199,7 +201,8 @@ const (
 func addGroups(f form, dst, h Mat, g *Groups, ws []Weight) {
 	n, entries, width := g.Units(), len(g.Rows), h.Cols
 	checkShape(h.Rows == len(ws)*entries && h.Stride == width)
-	if len(ws) == 1 { // two would be added in another order
+	// Two weights would be added in another order, and pairs across units would be others.
+	if len(ws) == 1 && (width%2 == 0 || !ws[0].bfloat16) {
 		if runs, ok := g.runs(dst.Rows); ok {
 			addRuns(f, dst, h, runs, n, ws[0])
 			return
@@ -209,14 +212,16 @@ func addGroups(f form, dst, h Mat, g *Groups, ws []Weight) {
 		addGroupsQuantised(dst, h, g, q)
 		return
 	}
+	x, h := pairsOf(h, ws)
+	defer x.release()
 	s := groupings.Get().(*grouping)
-	listed := dst.Cols%(panel*simd.ListPanels()) == 0 && width%simd.ListStep == 0
+	listed := dst.Cols%(panel*simd.ListPanels()) == 0 && h.Cols%simd.ListStep == 0 && (x == nil || width%2 == 0)
 	if listed {
 		s.listEntries(dst, h.RowRange(0, entries), g)
 	}
 	colTasks := tasks(dst.Cols, groupCols)
 	Parallel(tasks(dst.Rows, groupRows)*colTasks, func(i int) {
-		t := addTask{form: f, groups: g, weights: ws, dst: dst, h: h, list: s.list}
+		t := addTask{form: f, groups: g, weights: ws, dst: dst, h: h, width: width, pairs: x != nil, list: s.list}
 		t.r0, t.c0 = i/colTasks*groupRows, i%colTasks*groupCols
 		t.r1, t.c1 = min(dst.Rows, t.r0+groupRows), min(dst.Cols, t.c0+groupCols)
 		if listed {
@@ -284,6 +289,8 @@ type addTask struct {
 	groups         *Groups
 	weights        []Weight
 	dst, h         Mat
+	width          int  // inputs of a unit
+	pairs          bool // rows of h are words
 	list           []*float32
 	r0, r1, c0, c1 int
 }
@@ -312,7 +319,7 @@ func (t *addTask) listed() {
 				for q := range s.cols {
 					s.panels = append(s.panels, b[j][q*stride[j]+(u-u0)*width*panel:])
 				}
-				simd.MulList(t.list[2*lo:2*hi], hi-lo, j*next, s.panels, s.cols, width, true)
+				mulList(t.pairs, t.list[2*lo:2*hi], hi-lo, j*next, s.panels, s.cols, width, true)
 			}
 		}
 	}
@@ -324,7 +331,7 @@ func (t *addTask) listed() {
 func (t *addTask) operands(scratch *packing, k0, k1 int) (b [2][]float32, stride [2]int) {
 	at := 0
 	for j, w := range t.weights {
-		p := product{form: t.form, w: w}
+		p := product{form: t.form, w: w, pairs: t.pairs}
 		b[j], stride[j] = p.operandB(scratch, scratch.b[at:], t.c0, t.c1, k0, k1, (t.c1-t.c0)/panel)
 		at += (t.c1 - t.c0) * (k1 - k0)
 	}
@@ -333,7 +340,7 @@ func (t *addTask) operands(scratch *packing, k0, k1 int) (b [2][]float32, stride
 
 // plain is listed for shapes that tiles of listed rows do not fit.
 func (t *addTask) plain() {
-	width := t.h.Cols
+	width := t.width
 	for u := range t.groups.Units() {
 		lo, hi := t.groups.Within(u, t.r0, t.r1)
 		if lo == hi {
@@ -341,7 +348,7 @@ func (t *addTask) plain() {
 		}
 		p := product{
 			form: t.form, dst: t.dst.ColRange(t.c0, t.c1), dstRows: t.groups.Rows[lo:hi],
-			m: hi - lo, n: t.c1 - t.c0, k: width, accumulate: true,
+			m: hi - lo, n: t.c1 - t.c0, k: t.h.Cols, accumulate: true, pairs: t.pairs,
 		}
 		for j, w := range t.weights {
 			first := j * t.h.Rows / len(t.weights)

@@ -32,7 +32,8 @@ func part(w kernel.Weight, u, width int, byRows bool) kernel.Weight {
 }
 
 // Units of listed rows give, to the last bit, what products of gathered rows with parts
-// of the weights give, for every storage, packed or not, and any number of threads.
+// of the weights give, for every storage, packed or not, in float32 and in bfloat16, and any
+// number of threads.
 func TestGroups(t *testing.T) {
 	r := newRand(11)
 	type shape struct{ rows, width, units, other, weights int }
@@ -47,14 +48,16 @@ func TestGroups(t *testing.T) {
 		for _, kind := range storage {
 			for _, byRows := range []bool{true, false} {
 				for _, pack := range []bool{false, true} {
-					testGroups(t, r, s.rows, s.width, s.units, s.other, s.weights, kind, byRows, pack)
+					for _, bfloat16 := range []bool{false, true} {
+						testGroups(t, r, s.rows, s.width, s.units, s.other, s.weights, kind, byRows, pack, bfloat16)
+					}
 				}
 			}
 		}
 	}
 }
 
-func testGroups(t *testing.T, r *rand.Rand, rows, width, units, other, weights int, kind gguf.Type, byRows, pack bool) {
+func testGroups(t *testing.T, r *rand.Rand, rows, width, units, other, weights int, kind gguf.Type, byRows, pack, bfloat16 bool) {
 	t.Helper()
 	codec, _ := kind.Codec()
 	shape := [2]int{units * width, other}
@@ -64,11 +67,14 @@ func testGroups(t *testing.T, r *rand.Rand, rows, width, units, other, weights i
 	if shape[1]%codec.BlockLen() != 0 {
 		return
 	}
-	name := fmt.Sprintf("%d rows, %d units of %d by %d, %d %v weights by rows %v, packed %v", rows, units, width, other, weights, kind, byRows, pack)
+	name := fmt.Sprintf("%d rows, %d units of %d by %d, %d %v weights by rows %v, packed %v, bfloat16 %v", rows, units, width, other, weights, kind, byRows, pack, bfloat16)
 	g := randomGroups(r, rows, units)
 	var ws []kernel.Weight
 	for range weights {
 		w, _ := randomWeight(t, r, shape[0], shape[1], kind)
+		if bfloat16 {
+			w.Bfloat16()
+		}
 		if pack {
 			w.Pack(false, nil)
 		}

@@ -38,7 +38,7 @@ func (c *KeyValues) Append(k, v Mat) {
 		dst := c.keys[at/panel*stride:]
 		if at%panel == 0 {
 			n := min(panel, k.Rows-i)
-			packOutputs(dst, k, i, n, 0, c.headDim)
+			packOutputs(dst, k, i, n, c.headDim)
 			i += n
 			continue
 		}

@@ -61,6 +61,8 @@ type Weight struct {
 	floats   *packedFloats
 	integers *packedIntegers
 
+	bfloat16 bool // products multiply in bfloat16
+
 	row0, col0 int // where the view begins in what Pack made; col0 also in raw
 }
 

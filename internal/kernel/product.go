@@ -39,6 +39,7 @@ type product struct {
 	w             Weight
 	m, n, k       int
 	accumulate    bool
+	pairs         bool // a and the packed weights hold words, which k counts
 }
 
 // MulNT computes dst = a·wᵀ, or dst += a·wᵀ when accumulate is set: dst (T, out),
@@ -51,7 +52,9 @@ func MulNT(dst, a Mat, w Weight, accumulate bool) {
 		return
 	}
 	p := newNT(dst, nil, a, nil, w, accumulate)
+	x := p.pair(false)
 	p.parallel()
+	x.release()
 }
 
 // SerialNT is MulNT on the calling goroutine, for use within a parallel section, over
@@ -63,7 +66,9 @@ func SerialNT(dst Mat, dstRows []int32, a Mat, rows []int32, w Weight, accumulat
 		return
 	}
 	p := newNT(dst, dstRows, a, rows, w, accumulate)
+	x := p.pair(true)
 	p.serial(0, p.m, 0, p.n)
+	x.release()
 }
 
 func newNT(dst Mat, dstRows []int32, a Mat, rows []int32, w Weight, accumulate bool) product {
@@ -82,13 +87,17 @@ func newNT(dst Mat, dstRows []int32, a Mat, rows []int32, w Weight, accumulate b
 //	dst[i,k] = Σ_j a[i,j]·w[j,k]
 func MulNN(dst, a Mat, w Weight, accumulate bool) {
 	p := newNN(dst, a, w, accumulate)
+	x := p.pair(false)
 	p.parallel()
+	x.release()
 }
 
 // SerialNN is MulNN on the calling goroutine.
 func SerialNN(dst, a Mat, w Weight, accumulate bool) {
 	p := newNN(dst, a, w, accumulate)
+	x := p.pair(true)
 	p.serial(0, p.m, 0, p.n)
+	x.release()
 }
 
 func newNN(dst, a Mat, w Weight, accumulate bool) product {
@@ -138,6 +147,7 @@ type packing struct {
 	a, b    []float32 // (blockInner, tile rows), panels of (blockInner, 16)
 	edge    [simd.MaxTileRows * 2 * panel]float32
 	decoded []float32
+	words   []float32 // a panel's rows as words, before they are transposed
 }
 
 var packings = sync.Pool{New: func() any {
@@ -186,7 +196,7 @@ func (p *product) block(s *packing, r0, r1, c0, c1, k0, k1 int) {
 		}
 		a := p.packA(s, r, m, k0, k1)
 		accumulate := p.accumulate || k0 > 0
-		simd.MulPanels(&c, c0, a, b, stride, k, m, whole, accumulate)
+		p.mulPanels(&c, c0, a, b, stride, k, m, whole, accumulate)
 		if whole < panels {
 			p.edge(s, a, r, m, c0+whole*panel, c1, b[whole*stride:], stride, k, accumulate)
 		}
@@ -206,10 +216,19 @@ func (p *product) edge(s *packing, a []float32, r, m, c0, c1 int, b []float32, s
 			copy(row, p.dstRow(r + i)[c0:c1])
 		}
 	}
-	simd.MulPanels(&c, 0, a, b, stride, k, m, step, accumulate)
+	p.mulPanels(&c, 0, a, b, stride, k, m, step, accumulate)
 	for i := range m {
 		copy(p.dstRow(r + i)[c0:c1], s.edge[i*width:])
 	}
+}
+
+// mulPanels computes a tile.
+func (p *product) mulPanels(c *simd.Rows, col int, a, b []float32, stride, k, m, panels int, accumulate bool) {
+	if p.pairs {
+		simd.MulPairs(c, col, a, b, stride, k, m, panels, accumulate)
+		return
+	}
+	simd.MulPanels(c, col, a, b, stride, k, m, panels, accumulate)
 }
 
 // dstRow is row i of the m.
@@ -251,7 +270,11 @@ func (p *product) operandB(s *packing, room []float32, c0, c1, k0, k1, panels in
 	if p.form == formNT && p.w.panelled() {
 		return p.w.panels(c0, k0)
 	}
-	p.packB(s, room, c0, c1, k0, k1, panels)
+	if p.pairs {
+		p.packPairs(s, room, c0, c1, k0, k1, panels)
+	} else {
+		p.packB(s, room, c0, c1, k0, k1, panels)
+	}
 	return room, (k1 - k0) * panel
 }
 
@@ -271,7 +294,7 @@ func (p *product) packB(s *packing, room []float32, c0, c1, k0, k1, panels int) 
 		case width <= 0:
 			clear(dst[:size])
 		case p.form == formNT:
-			packOutputs(dst, p.w.panel(&s.decoded, c, c+width, k0, k1), 0, width, 0, k)
+			packOutputs(dst, p.w.panel(&s.decoded, c, c+width, k0, k1), 0, width, k)
 		case width == panel:
 			simd.PackRows(dst, panel, values.Data[i*panel:], values.Stride, k)
 		default:
