@@ -71,18 +71,28 @@ func Load(f *gguf.File) (*Model, error) {
 // times the speed. The gradients of a packed model are those of the weights as they are
 // in the file, and cost the memory of both.
 func (m *Model) Pack(integers bool) {
-	pack := func(p tape.Projection) {
-		t := m.tensors[p.W]
-		p.W.Pack(integers, func() { m.file.Release(t) })
-	}
+	m.eachProjection(func(w *tape.Weight) {
+		t := m.tensors[w]
+		w.Pack(integers, func() { m.file.Release(t) })
+	})
+	m.lookups = m.Output.W != m.Embedding
+}
+
+// Bfloat16 makes the projections and the output head multiply in bfloat16, forward and back:
+// weights and what meets them are rounded to 8 significant bits, sums are float32. All else,
+// such as attention, norms and LoRA, stays float32. It comes before Pack, and is slow where
+// the processor has no instructions for it ([kernel.HasBfloat16]).
+func (m *Model) Bfloat16() { m.eachProjection(func(w *tape.Weight) { w.Bfloat16() }) }
+
+// eachProjection calls f for the weight of every projection, the output head last.
+func (m *Model) eachProjection(f func(w *tape.Weight)) {
 	for i := range m.Layers {
-		a, f := &m.Layers[i].Attention, &m.Layers[i].FFN
-		for _, p := range []tape.Projection{a.Q, a.K, a.V, a.O, f.Gate, f.Up, f.Down} {
-			pack(p)
+		a, b := &m.Layers[i].Attention, &m.Layers[i].FFN
+		for _, p := range []tape.Projection{a.Q, a.K, a.V, a.O, b.Gate, b.Up, b.Down} {
+			f(p.W)
 		}
 	}
-	pack(m.Output)
-	m.lookups = m.Output.W != m.Embedding
+	f(m.Output.W)
 }
 
 // ExpertBlock is what the width of an expert must be a multiple of: the longest block
