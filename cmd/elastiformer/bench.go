@@ -63,7 +63,8 @@ A model without selectors is measured at budget 1; for its training, heads and e
 are attached in memory.
 
 --precision is that of prompt and decoding: with int8, as in llama.cpp, activations that
-meet weights in 8 or 4 bits are rounded to 8 bits. Training is float32 throughout.`,
+meet weights in 8 or 4 bits are rounded to 8 bits. With bf16 products with pretrained weights
+multiply in bfloat16, those of training too; otherwise training is float32 throughout.`,
 		Example: `  elastiformer bench model.gguf --threads 1
   elastiformer bench trained.gguf --budget 0.4,0.6,0.8,1 -p 512 -n 64 -r 5 --json
   elastiformer bench model.gguf --train=false --md`,
@@ -83,6 +84,9 @@ meet weights in 8 or 4 bits are rounded to 8 bits. Training is float32 throughou
 
 func runBench(ctx context.Context, opts benchOptions, std streams) (err error) {
 	useThreads(opts.threads)
+	if err := opts.precision.check(); err != nil {
+		return err
+	}
 	if opts.context != 0 && opts.context < leastContext {
 		return usageErrorf("--context %d: a window needs at least %d tokens", opts.context, leastContext)
 	}
@@ -146,8 +150,11 @@ func (o *benchOptions) measure(ctx context.Context, c *checkpoint, std streams) 
 	if o.train {
 		speed.Train = o.trainingStep(c)
 	}
-	if o.prompt+o.generate > 0 {
+	switch {
+	case o.prompt+o.generate > 0:
 		c.pack(o.precision)
+	case o.precision == precisionBF16:
+		c.use(o.precision)
 	}
 	p := newProgress(o.progress, o.json, std.err)
 	p.Begin("bench", 0, o.repeat)

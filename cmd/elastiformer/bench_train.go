@@ -45,6 +45,9 @@ func (o *benchOptions) newTrainer(c *checkpoint) (*distill.Trainer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.precision == precisionBF16 {
+		m.Bfloat16()
+	}
 	d := distill.Defaults()
 	d.Steps, d.Batch, d.Context, d.Seed = math.MaxInt32, 1, o.context, o.seed
 	d.Loss, d.Dense = distill.Loss(o.loss), o.routerGrad == "dense"

@@ -67,7 +67,8 @@ predict the same token, the compute executed and the time taken.
 A model without selectors is measured at budget 1 alone.
 
 With --precision int8 teacher and student both run as generate does by default:
-activations that meet weights in 8 or 4 bits are rounded to 8 bits.`,
+activations that meet weights in 8 or 4 bits are rounded to 8 bits. With bf16 all products
+with pretrained weights multiply in bfloat16, of teacher and student alike.`,
 		Example: `  elastiformer eval elastic.gguf --data valid.txt
   elastiformer eval elastic.gguf --data valid.txt --budget 0.6 --max-kl 0.5 --json
   elastiformer eval model.gguf --adapter routers.gguf --data valid.txt --budget 0.5..1+0.05`,
@@ -86,6 +87,9 @@ activations that meet weights in 8 or 4 bits are rounded to 8 bits.`,
 
 func runEval(ctx context.Context, opts evalOptions, std streams) (err error) {
 	useThreads(opts.threads)
+	if err := opts.precision.check(); err != nil {
+		return err
+	}
 	if opts.context != 0 && opts.context < leastContext {
 		return usageErrorf("--context %d: a window needs at least %d tokens", opts.context, leastContext)
 	}
@@ -101,6 +105,8 @@ func runEval(ctx context.Context, opts evalOptions, std streams) (err error) {
 	defer closeInto(c, &err)
 	if opts.precision == precisionInt8 {
 		c.pack(opts.precision)
+	} else {
+		c.use(opts.precision)
 	}
 	if opts.context == 0 {
 		opts.context = max(leastContext, min(defaultContext, c.model.Context))

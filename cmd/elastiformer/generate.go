@@ -56,7 +56,8 @@ prompt are parsed. It stops at the end of the text, after -n tokens, or when the
 context is full.
 
 With --precision int8, as in llama.cpp, activations that meet weights in 8 or 4 bits are
-rounded to 8 bits; everything else, and all of it with f32, is float32.`,
+rounded to 8 bits; everything else, and all of it with f32, is float32. With bf16 all
+products with pretrained weights multiply in bfloat16.`,
 		Example: `  elastiformer generate trained.gguf -p "Once upon a time" -n 200 --budget 0.6
   elastiformer generate model.gguf -p "Once upon a time" --temp 0 --json`,
 		Annotations: exitStatus(kindInput, kindInterrupted),
@@ -73,6 +74,9 @@ rounded to 8 bits; everything else, and all of it with f32, is float32.`,
 
 func runGenerate(ctx context.Context, opts generateOptions, std streams) (err error) {
 	useThreads(opts.threads)
+	if err := opts.precision.check(); err != nil {
+		return err
+	}
 	c, err := openCheckpoint(opts.model, opts.adapter)
 	if err != nil {
 		return err

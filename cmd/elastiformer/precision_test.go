@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
+	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/pkg/eval"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
@@ -71,8 +73,13 @@ func TestDefaultPrecision(t *testing.T) {
 			t.Errorf("%q: precision %q, want %q", tt.args, got.Precision, tt.want)
 		}
 	}
-	if _, err := b.run(t.Context(), "generate", "model.gguf", "-p", "x", "--precision", "bf16"); kindOf(err) != kindUsage {
-		t.Errorf("an unknown precision: %v", err)
+	for _, args := range [][]string{
+		{"generate", "model.gguf", "-p", "x", "--precision", "f16"},
+		{"train", "elastic.gguf", "--data", "text.txt", "--dry-run", "--precision", "int8"},
+	} {
+		if _, err := b.run(t.Context(), args...); kindOf(err) != kindUsage {
+			t.Errorf("%q: %v", args, err)
+		}
 	}
 }
 
@@ -82,5 +89,41 @@ func TestGeneratePrecision(t *testing.T) {
 	args := []string{"generate", "model.gguf", "-p", "the cat", "-n", "20", "--temp", "0", "--precision"}
 	if got, want := b.must(append(args, "int8")...), b.must(append(args, "f32")...); got != want {
 		t.Errorf("a float32 model gives %q with int8, %q with f32", got, want)
+	}
+}
+
+// bfloat16 changes every model a little, teacher and student alike. Without instructions for it
+// every command refuses it.
+func TestBfloat16Precision(t *testing.T) {
+	b := newBench(t)
+	commands := [][]string{
+		{"eval", "elastic.gguf", "--data", "text.txt", "--context", "32", "--limit", "4"},
+		{"generate", "model.gguf", "-p", "the", "-n", "3"},
+		{"bench", "model.gguf", "-p", "4", "-n", "2", "-r", "1", "--context", "8"},
+		{"train", "elastic.gguf", "--data", "text.txt", "-o", "bf16.gguf", "--steps", "2", "--batch", "1", "--context", "16"},
+	}
+	if !kernel.HasBfloat16() {
+		for _, args := range commands {
+			if _, err := b.run(t.Context(), append(args, "--precision", "bf16")...); kindOf(err) != kindUsage || !strings.Contains(err.Error(), "AVX512_BF16") {
+				t.Errorf("%q: %v", args, err)
+			}
+		}
+		return
+	}
+	for _, args := range commands {
+		var got struct{ Precision string }
+		if err := json.Unmarshal([]byte(b.must(append(args, "--precision", "bf16", "--json")...)), &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Precision != "bf16" {
+			t.Errorf("%q: precision %q", args, got.Precision)
+		}
+	}
+	exact, rounded := b.precisionReport("model.gguf"), b.precisionReport("model.gguf", "--precision", "bf16")
+	if difference := rounded.Teacher.Loss - exact.Teacher.Loss; difference == 0 || !(difference*difference < 0.01) {
+		t.Errorf("loss %v with bf16, %v with f32", rounded.Teacher.Loss, exact.Teacher.Loss)
+	}
+	if one := rounded.Results[0]; one.KL.Mean != 0 || one.Agreement != 1 {
+		t.Errorf("the student at budget 1 differs from the teacher: %+v", one)
 	}
 }

@@ -40,6 +40,7 @@ type trainOptions struct {
 	dryRun          bool
 	adapterOnly     bool
 	force           bool
+	precision       precision
 }
 
 // heldOutWindows is how many windows of --val are measured while training and for the stored table.
@@ -64,6 +65,7 @@ func (o *trainOptions) addFlags(fs *pflag.FlagSet) {
 	fs.Var(&o.budgets, "budgets", "`range` LOW..HIGH from which each sequence draws its budget")
 	boundedVar(fs, &o.BudgetWeight, "budget-weight", "", d.BudgetWeight, 0, 10, "`exponent` by which sequences of high budgets count more, 0 for all alike")
 	enumVar(fs, &o.routerGrad, "router-grad", "", "dense", []string{"dense", "topk"}, "`gradient` of heads and experts: of all, or of the chosen alone")
+	o.precision.addTrainingFlag(fs)
 	boundedVar(fs, &o.Balance, "balance", "", d.Balance, 0, 1e3, "`weight` of the load balance loss")
 	boundedVar(fs, &o.BCE, "bce", "", d.BCE, 0, 1e3, "`weight` of the token selectors' top-k loss")
 	boundedVar(fs, &o.Validate, "val-every", "", 50, 1, 1<<30, "`steps` between measurements on --val")
@@ -84,6 +86,9 @@ func newTrainCommand(g *globals) *cobra.Command {
 		Long: `Trains routers, compensation and LoRA to imitate the model with everything switched on, at
 budgets drawn anew for every sequence; the pretrained weights stay as they are. The same
 command gives the same bytes on the same instruction set, for any number of threads.
+
+With --precision bf16 products with the pretrained weights, forward and back, of teacher and
+student, multiply in bfloat16; what is trained stays float32.
 
 The run is saved to OUT.train now and then and when it is interrupted; --resume continues it
 bit for bit. The result holds a table of what it gives at each budget.`,
@@ -111,6 +116,9 @@ func (o *trainOptions) complete() {
 	o.Dense = o.routerGrad == "dense"
 	o.BudgetLow, o.BudgetHigh = o.budgets.low, o.budgets.high
 	o.Seed = o.seed
+	if o.precision == precisionBF16 {
+		o.Precision = string(o.precision)
+	}
 	if o.heldOut == "" {
 		o.Validate = 0
 	}
@@ -130,6 +138,9 @@ type training struct {
 
 func runTrain(ctx context.Context, opts trainOptions, std streams) (err error) {
 	useThreads(opts.threads)
+	if err := opts.precision.check(); err != nil {
+		return err
+	}
 	if err := opts.Check(); err != nil {
 		return usageErrorf("%w", err)
 	}
@@ -141,6 +152,7 @@ func runTrain(ctx context.Context, opts trainOptions, std streams) (err error) {
 		return err
 	}
 	defer closeInto(c, &err)
+	c.use(opts.precision)
 	t := &training{opts: opts, std: std, base: c}
 	if err := t.prepare(); err != nil {
 		return err

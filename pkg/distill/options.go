@@ -28,6 +28,8 @@ type Options struct {
 	BCE          float64 `json:"bce"`
 	Validate     int     `json:"validate"` // steps between held-out measurements, 0 for none
 	Seed         uint64  `json:"seed"`
+	// Precision names the arithmetic the caller gave the model; empty is float32.
+	Precision string `json:"precision,omitempty"`
 }
 
 // Defaults is the reference recipe.

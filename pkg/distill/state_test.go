@@ -161,14 +161,14 @@ func TestRestoreRefusesAnotherRun(t *testing.T) {
 		"clip": func(o *Options) { o.Clip++ }, "loss": func(o *Options) { o.Loss = ForwardKL }, "temperature": func(o *Options) { o.Temperature++ },
 		"least budget": func(o *Options) { o.BudgetLow = 0.8 }, "highest budget": func(o *Options) { o.BudgetHigh = 0.9 },
 		"weight of budgets": func(o *Options) { o.BudgetWeight++ }, "gradient": func(o *Options) { o.Dense = !o.Dense }, "balance": func(o *Options) { o.Balance++ }, "BCE": func(o *Options) { o.BCE++ },
-		"validation": func(o *Options) { o.Validate++ }, "seed": func(o *Options) { o.Seed++ },
+		"validation": func(o *Options) { o.Validate++ }, "seed": func(o *Options) { o.Seed++ }, "precision": func(o *Options) { o.Precision = "bf16" },
 	} {
 		other := o
 		set(&other)
 		refused(t, "other "+name, openRun(t, path, heldOutWindows(1), other), saved, dataHash, ErrMismatch)
 	}
-	if fields := reflect.TypeFor[Options]().NumField(); fields != 17 {
-		t.Errorf("%d options are stored, 17 of them are tested here", fields)
+	if fields := reflect.TypeFor[Options]().NumField(); fields != 18 {
+		t.Errorf("%d options are stored, 18 of them are tested here", fields)
 	}
 	refused(t, "other data", openRun(t, path, heldOutWindows(1), o), saved, "another hash", ErrMismatch)
 	refused(t, "other held-out data", openRun(t, path, heldOutWindows(2), o), saved, dataHash, ErrMismatch)
