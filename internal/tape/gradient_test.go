@@ -77,10 +77,15 @@ func (g graph) check(t *testing.T, r *rand.Rand) {
 // values is what build computes on a tape that does not record. What it changes in place
 // are the inputs, which get their values back.
 func (g graph) values(plain *tape.Tape, build func(t *tape.Tape) *tape.Var) []float32 {
-	for _, in := range g.in {
-		defer copy(in.data, slices.Clone(in.data))
+	before := make([][]float32, len(g.in))
+	for n, in := range g.in {
+		before[n] = slices.Clone(in.data)
 	}
-	return slices.Clone(build(plain).Data) // the tape is used again
+	values := slices.Clone(build(plain).Data) // the tape is used again
+	for n, in := range g.in {
+		copy(in.data, before[n])
+	}
+	return values
 }
 
 // backward returns the gradient of every input, or of the one called only.
