@@ -32,8 +32,12 @@ func mulPanels(c *Rows, col int, a, b []float32, stride, k, m, panels int, accum
 }
 
 // mulPanelsAVX512 takes two panels at once, or more for so few rows that their sums would
-// wait for one another. A single row waits for memory, which two streams fill best.
+// wait for one another.
 func mulPanelsAVX512(c *Rows, col int, a, b []float32, stride, k, m, panels int, accumulate bool) {
+	if m == 1 && k%ListStep == 0 {
+		mulRowAVX512(c[0], col, a, b, stride, k, panels, accumulate)
+		return
+	}
 	first, bytes := &c[0], 4*stride
 	for p := 0; p < panels; {
 		offset, at := 4*(col+p*PanelWidth), &b[p*stride]
@@ -45,6 +49,17 @@ func mulPanelsAVX512(c *Rows, col int, a, b []float32, stride, k, m, panels int,
 			tileAVX512x2(first, offset, &a[0], at, bytes, k, m, accumulate)
 			p += 2
 		}
+	}
+}
+
+// mulRowAVX512 multiplies a single row, which waits for memory: two streams far apart fill
+// it best, since what the processor fetches ahead of each is the panel it comes to next.
+func mulRowAVX512(c *float32, col int, a, b []float32, stride, k, panels int, accumulate bool) {
+	list := [2]*float32{&a[0], address(c, col)}
+	half := panels / 2
+	for p := range half {
+		q := p + half
+		listAVX512(&list[0], 1, 1, 0, &b[p*stride], &b[q*stride], k, 4*p*PanelWidth, 4*q*PanelWidth, accumulate)
 	}
 }
 
