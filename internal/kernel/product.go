@@ -132,7 +132,11 @@ func (p *product) parallel() {
 		return
 	}
 	want := tasksPerThread * Threads()
-	cols := min(blockCols, max(minTaskCols, roundUp(p.n/want, panel)))
+	least := minTaskCols
+	if p.m >= minTaskRows {
+		least *= 2 // the packing of rows serves at least so many columns
+	}
+	cols := min(blockCols, max(least, roundUp(p.n/want, panel)))
 	colTasks := tasks(p.n, cols)
 	rows := roundUp(max(minTaskRows, p.m/tasks(want, colTasks)), simd.TileRows())
 	rowTasks := tasks(p.m, rows)
