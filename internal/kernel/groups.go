@@ -132,7 +132,7 @@ func mulRuns(f form, dst, a Mat, runs []run, n int, ws []Weight) {
 	qs := quantisedOutputs(f, ws, n)
 	var x *activations
 	if qs != nil {
-		x = quantise(a)
+		x = quantiseRows(a)
 		defer activationPool.Put(x)
 	}
 	Parallel(len(runs)*len(ws), func(i int) {
@@ -237,7 +237,7 @@ func addGroups(f form, dst, h Mat, g *Groups, ws []Weight) {
 func addRuns(f form, dst, h Mat, runs []run, n int, w Weight) {
 	var x *activations
 	if quantisedInputs(f, []Weight{w}, n) != nil {
-		x = quantise(h)
+		x = quantiseRows(h)
 		defer activationPool.Put(x)
 	}
 	ParallelChunks(dst.Cols, runCols, func(c0, c1 int) {

@@ -102,16 +102,6 @@ func (q Quantised) serialNT(dst Mat, dstRows []int32, a Mat, aRows []int32, accu
 	activationPool.Put(x)
 }
 
-// quantise quantises the rows of a, on the calling goroutine, for several calls of
-// serialActivationsNT; put the result back to the pool.
-func quantise(a Mat) *activations {
-	x := newActivations(a.Rows, a.Cols)
-	for i := range a.Rows {
-		simd.QuantiseInt8(x.row(i), a.Row(i))
-	}
-	return x
-}
-
 // serialActivationsNT is serialNT for rows that are quantised already, with the same
 // bits: where several weights (experts, heads) read the same rows.
 func (q Quantised) serialActivationsNT(dst Mat, dstRows []int32, x *activations, accumulate bool) {

@@ -168,7 +168,7 @@ func TestQuantisedRowsAreIndependent(t *testing.T) {
 				check(fmt.Sprint(threads, " threads"), func(dst Mat) { q.mulNT(dst, a, accumulate) })
 			}
 			check("serial", func(dst Mat) { q.serialNT(dst, nil, a, nil, accumulate) })
-			x := quantise(a)
+			x := quantiseRows(a)
 			check("activations", func(dst Mat) { q.serialActivationsNT(dst, nil, x, accumulate) })
 			if s.rows*s.out*s.in < 100_000 { // plain Go is slow
 				for level := simd.Generic; level <= simd.Best(); level++ {
@@ -191,7 +191,7 @@ func TestQuantisedLists(t *testing.T) {
 			from, to = append(from, int32(r.IntN(a.Rows))), append(to, int32(i))
 		}
 		from, to = append([]int32{}, from...), append([]int32{}, to...) // empty, not nil
-		x := quantise(a)
+		x := quantiseRows(a)
 		for _, accumulate := range []bool{true, false} {
 			want := cloneMat(before)
 			for i := range to {

@@ -1,8 +1,6 @@
 package kernel
 
-import (
-	"github.com/elastiformer/elastiformer/internal/simd"
-)
+import "github.com/elastiformer/elastiformer/internal/simd"
 
 // Count is how many of n a capacity keeps: max(1, ⌈capacity·n − 1e-9⌉), never more
 // than n. The 1e-9 absorbs the rounding of a product that is meant to be whole.

@@ -157,5 +157,5 @@ func (t *Tape) gradOrScratch(v *Var) kernel.Mat {
 	if v.Grad != nil {
 		return v.GradMat()
 	}
-	return kernel.NewMat(v.Rows, v.Cols, t.Floats(v.Rows*v.Cols))
+	return t.scratch(v.Rows, v.Cols)
 }

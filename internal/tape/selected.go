@@ -120,7 +120,7 @@ func (t *Tape) join(y *Var, c *chosen, h kernel.Mat, p Projection, l *Layout, ki
 	macs := int64(h.Rows) * int64(h.Cols) // for each output of a weight
 	t.MACs[kind] += macs * int64(y.Cols)
 	if p.Low.active() {
-		az := kernel.NewMat(y.Rows, p.Low.A.Rows, t.Floats(y.Rows*p.Low.A.Rows)) // A·h
+		az := t.scratch(y.Rows, p.Low.A.Rows) // A·h
 		clear(az.Data)
 		kernel.AddGroups(az, h, c.Groups, kernel.DenseWeight(p.Low.A.Mat()))
 		scaleSequences(az, p.Low.Scale, l)
