@@ -66,3 +66,31 @@ func SiLUMulBackward(dg, du, g, u, dh Mat) {
 
 // SiLUMulRowBackward is SiLUMulBackward for one row, or a part of one.
 func SiLUMulRowBackward(dg, du, g, u, dh []float32) { simd.SiLUMulBackward(dg, du, g, u, dh) }
+
+// GELUMul computes h = gelu(g)·u with the tanh form of GELU, the gated activation of
+// GeGLU (Shazeer, arXiv 2002.05202): all (T, F).
+func GELUMul(h, g, u Mat) {
+	parallelParts(func(p [][]float32) { simd.GELUMul(p[0], p[1], p[2]) }, h, g, u)
+}
+
+// GELUMulBackward adds the gradients of GELUMul:
+//
+//	dg += dh·u·gelu'(g),  du += dh·gelu(g)
+func GELUMulBackward(dg, du, g, u, dh Mat) {
+	parallelParts(func(p [][]float32) { simd.GELUMulBackward(p[0], p[1], p[2], p[3], p[4]) }, dg, du, g, u, dh)
+}
+
+// GELUMulRowBackward is GELUMulBackward for one row, or a part of one.
+func GELUMulRowBackward(dg, du, g, u, dh []float32) { simd.GELUMulBackward(dg, du, g, u, dh) }
+
+// SoftCap keeps values within ±bound, in place: x ← bound·tanh(x/bound), x (T, V).
+func SoftCap(x Mat, bound float32) {
+	parallelParts(func(p [][]float32) { simd.SoftCap(p[0], bound) }, x)
+}
+
+// SoftCapBackward turns the gradient of y = SoftCap(x) into that of x, in place:
+//
+//	d ← d·(1 − (y/bound)²)
+func SoftCapBackward(d, y Mat, bound float32) {
+	parallelParts(func(p [][]float32) { simd.SoftCapBackward(p[0], p[1], bound) }, d, y)
+}

@@ -17,6 +17,7 @@ type Head struct {
 	KV             *KeyValues
 	First, Visible []int32 // (m)
 	Scale          float32 // of the scores, usually 1/sqrt(Dh)
+	SoftCap        float32 // bound of the scores, see Attend; 0 is none
 }
 
 // AttentionScale is 1/sqrt(Dh).
@@ -49,8 +50,9 @@ var attendings = sync.Pool{New: func() any {
 }}
 
 // Attend computes, on the calling goroutine, o[i] = Σ_j p[i,j]·V[j] with
-// p[i,·] = softmax over the visible j of Scale·q[i]·K[j]: q, o (m, Dh). Unless lse is
-// nil it keeps log Σ_j e^score per query, (m), for the backward pass.
+// p[i,·] = softmax over the visible j of the score s = Scale·q[i]·K[j], or with a
+// SoftCap of SoftCap·tanh(s/SoftCap): q, o (m, Dh). Unless lse is nil it keeps
+// log Σ_j e^score per query, (m), for the backward pass.
 //
 // The softmax runs over blocks of keys: a later block with a larger score scales down
 // what the earlier ones gave (Milakov and Gimelshein, arXiv 1805.02867).
@@ -128,6 +130,9 @@ func (h *Head) weigh(s *attending, r, i, k0, n int) {
 		return
 	}
 	seen := row[lo:hi]
+	if h.SoftCap != 0 {
+		simd.SoftCap(seen, h.SoftCap)
+	}
 	if top := simd.Max(seen); top > s.top[i] || s.total[i] == 0 {
 		if s.total[i] != 0 {
 			f := exp(s.top[i] - top)

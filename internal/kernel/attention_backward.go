@@ -16,6 +16,7 @@ type attendingBack struct {
 	swapped []float32 // KeyValuesSize: values in the place of keys, keys in that of values
 	p, ds   []float32 // (block, keys): weights and the gradients of raw scores
 	packed  []float32 // (keys, tile rows): a tile's rows of ds
+	capped  []float32 // (keys): scores of one query within a soft cap
 }
 
 var attendingBacks = sync.Pool{New: func() any { return new(attendingBack) }}
@@ -25,7 +26,7 @@ var attendingBacks = sync.Pool{New: func() any { return new(attendingBack) }}
 // the gradient of o; dq, dk, dv are shaped as q, k, v. It does not read h.KV. With d[i] = do[i]·o[i]:
 //
 //	dv[j] += Σ_i p[i,j]·do[i]
-//	ds[i,j] = p[i,j]·(do[i]·v[j] − d[i])·Scale
+//	ds[i,j] = p[i,j]·(do[i]·v[j] − d[i])·Scale, with a SoftCap times 1 − (score/SoftCap)²
 //	dq[i] += Σ_j ds[i,j]·k[j],  dk[j] += Σ_i ds[i,j]·q[i]
 func (h *Head) AttendBackward(dq, dk, dv, q, k, v, o, do Mat, lse []float32) {
 	s, b := attendings.Get().(*attending), attendingBacks.Get().(*attendingBack)
@@ -49,7 +50,7 @@ func (h *Head) AttendBackward(dq, dk, dv, q, k, v, o, do Mat, lse []float32) {
 			for i := range m {
 				lo, hi := h.span(r + i)
 				d := h.Scale * simd.Dot(do.Row(r+i), o.Row(r+i))
-				rowBackward(dsTile.Row(i), pTile.Row(i), lo-first, hi-first, lse[r+i], d)
+				h.rowBackward(b, dsTile.Row(i), pTile.Row(i), lo-first, hi-first, lse[r+i], d)
 			}
 			swapped.sum(s, b.packScores(dsTile, seen), m, first, seen, false)
 			for i := range m {
@@ -76,15 +77,22 @@ func block(buf *[]float32, rows, cols int) Mat {
 // rowBackward turns one query's scores into the weights of the keys [lo, hi) it saw, in p,
 // and Scale times the gradients of these weights into those of the raw scores, in ds; d
 // is Scale·do·o.
-func rowBackward(ds, p []float32, lo, hi int, lse, d float32) {
+func (h *Head) rowBackward(b *attendingBack, ds, p []float32, lo, hi int, lse, d float32) {
 	clear(p[:lo])
 	clear(p[hi:])
 	clear(ds[:lo])
 	clear(ds[hi:])
 	p, ds = p[lo:hi], ds[lo:hi]
+	if h.SoftCap != 0 {
+		simd.SoftCap(p, h.SoftCap)
+		copy(grow(&b.capped, hi-lo), p)
+	}
 	simd.ExpSum(p, p, lse)
 	simd.MulScaled(ds, p, ds, 1)
 	simd.AddScaled(ds, p, -d)
+	if h.SoftCap != 0 {
+		simd.SoftCapBackward(ds, b.capped[:hi-lo], h.SoftCap)
+	}
 }
 
 // packScores packs the first n columns of a tile's rows: (n, m).

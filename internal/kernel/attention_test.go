@@ -9,18 +9,23 @@ import (
 	"github.com/elastiformer/elastiformer/internal/kernel"
 )
 
-// heads lists attention shapes: queries, keys, head width, floats between rows, and
-// keys that the first query sees.
-var heads = []struct{ m, n, dh, gap, first int }{
-	{1, 1, 4, 0, 1},
-	{1, 37, 8, 0, 37}, // one query with a past
-	{5, 5, 3, 0, 1},
-	{33, 33, 6, 2, 1}, // more than one block of queries
-	{70, 70, 16, 16, 1},
-	{40, 90, 8, 1, 51},
-	{6, 300, 64, 0, 290},
-	{20, 1100, 20, 0, 1050}, // more than one block of keys
-	{0, 0, 8, 0, 0},
+// heads lists attention shapes: queries, keys, head width, floats between rows, keys that
+// the first query sees, and what bounds the scores.
+var heads = []struct {
+	m, n, dh, gap, first int
+	softCap              float32
+}{
+	{1, 1, 4, 0, 1, 0},
+	{1, 37, 8, 0, 37, 0}, // one query with a past
+	{5, 5, 3, 0, 1, 0.5},
+	{33, 33, 6, 2, 1, 0}, // more than one block of queries
+	{33, 33, 6, 2, 1, 1.5},
+	{70, 70, 16, 16, 1, 0},
+	{40, 90, 8, 1, 51, 0.7},
+	{6, 300, 64, 0, 290, 0},
+	{20, 1100, 20, 0, 1050, 0}, // more than one block of keys
+	{20, 1100, 20, 0, 1050, 1},
+	{0, 0, 8, 0, 0, 0},
 }
 
 // head is a head with what it reads.
@@ -66,6 +71,9 @@ func naiveAttention(h *head, i, c int) (value, logSum float64) {
 			score[j] += at(h.Q, i, k) * at(h.K, first+j, k)
 		}
 		score[j] *= float64(h.Scale)
+		if bound := float64(h.SoftCap); bound != 0 {
+			score[j] = bound * math.Tanh(score[j]/bound)
+		}
 		top = max(top, score[j])
 	}
 	var sum float64
@@ -81,6 +89,7 @@ func TestAttend(t *testing.T) {
 	r := newRand(1)
 	for _, s := range heads {
 		h := randomHead(r, s.m, s.n, s.dh, s.gap, s.first)
+		h.SoftCap = s.softCap
 		o, lse := randomMat(r, s.m, s.dh, s.gap), make([]float32, s.m)
 		h.attend(o, lse)
 		near(t, fmt.Sprint(s), o, 1e-5, func(i, c int) (float64, float64) {
@@ -100,8 +109,12 @@ func TestAttend(t *testing.T) {
 // A window and whole sequences are other spans of the same attention.
 func TestAttendSpans(t *testing.T) {
 	r := newRand(4)
-	for _, s := range []struct{ n, window int }{{40, 1}, {40, 7}, {900, 30}, {900, 600}, {70, 70}} {
+	for _, s := range []struct {
+		n, window int
+		softCap   float32
+	}{{40, 1, 0}, {40, 7, 2}, {900, 30, 0}, {900, 600, 2}, {70, 70, 0}} {
 		h := randomHead(r, s.n, s.n, 12, 0, 1)
+		h.SoftCap = s.softCap
 		for i := range s.n {
 			h.First = append(h.First, int32(max(0, i+1-s.window)))
 			if s.window == s.n { // bidirectional
@@ -182,6 +195,7 @@ func TestAttendBackward(t *testing.T) {
 			continue // differences of every value take too long
 		}
 		h := randomHead(r, s.m, s.n, s.dh, s.gap, s.first)
+		h.SoftCap = s.softCap
 		do := randomMat(r, s.m, s.dh, s.gap)
 		o, lse := randomMat(r, s.m, s.dh, s.gap), make([]float32, s.m)
 		h.attend(o, lse)

@@ -67,32 +67,69 @@ func TestRMSNormOfZeros(t *testing.T) {
 
 func silu(x float64) float64 { return x / (1 + math.Exp(-x)) }
 
-func TestSiLUMul(t *testing.T) {
+func geluTanh(x float64) float64 {
+	return x / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
+}
+
+// gates are the gated activations. An error is relative to the value, or to what goes in where
+// the activation is stated so.
+var gates = []struct {
+	name     string
+	forward  func(h, g, u kernel.Mat)
+	backward func(dg, du, g, u, dh kernel.Mat)
+	value    func(x float64) float64
+	floor    float64 // of what an error is relative to, per |u|
+}{
+	{"silu", kernel.SiLUMul, kernel.SiLUMulBackward, silu, 0},
+	{"gelu", kernel.GELUMul, kernel.GELUMulBackward, geluTanh, 1},
+}
+
+func TestGates(t *testing.T) {
 	r := newRand(2)
+	for _, f := range gates {
+		for _, s := range sizes {
+			g, u, dh := randomMat(r, s[0], s[1], 2), randomMat(r, s[0], s[1], 2), randomMat(r, s[0], s[1], 2)
+			h, dense := randomMat(r, s[0], s[1], 2), randomMat(r, s[0], s[1], 0)
+			f.forward(h, g, u)
+			f.forward(dense, packed(g), packed(u))
+			same(t, "without gaps", dense, h)
+			near(t, fmt.Sprint(f.name, s), h, 8*ulp, func(i, j int) (float64, float64) {
+				want := f.value(at(g, i, j)) * at(u, i, j)
+				return want, max(math.Abs(want), f.floor*math.Abs(at(u, i, j)))
+			})
+			before := randomMat(r, s[0], s[1], 2)
+			dg, du := clone(before), clone(before)
+			f.backward(dg, du, g, u, dh)
+			denseG, denseU := packed(before), packed(before)
+			f.backward(denseG, denseU, packed(g), packed(u), packed(dh))
+			same(t, "dg without gaps", denseG, dg)
+			same(t, "du without gaps", denseU, du)
+			near(t, fmt.Sprint(f.name, " dg ", s), dg, 1e-5, func(i, j int) (float64, float64) {
+				d := slope(&g.Row(i)[j], func() float64 { return f.value(at(g, i, j)) * at(u, i, j) * at(dh, i, j) })
+				return at(before, i, j) + d, 1 + math.Abs(d)
+			})
+			near(t, fmt.Sprint(f.name, " du ", s), du, 1e-5, func(i, j int) (float64, float64) {
+				d := f.value(at(g, i, j)) * at(dh, i, j)
+				return at(before, i, j) + d, 1 + math.Abs(d)
+			})
+		}
+	}
+}
+
+func TestSoftCap(t *testing.T) {
+	r := newRand(6)
+	const bound = 1.5
 	for _, s := range sizes {
-		g, u, dh := randomMat(r, s[0], s[1], 2), randomMat(r, s[0], s[1], 2), randomMat(r, s[0], s[1], 2)
-		h, dense := randomMat(r, s[0], s[1], 2), randomMat(r, s[0], s[1], 0)
-		kernel.SiLUMul(h, g, u)
-		kernel.SiLUMul(dense, packed(g), packed(u))
-		same(t, "without gaps", dense, h)
-		near(t, fmt.Sprint("silu ", s), h, 8*ulp, func(i, j int) (float64, float64) {
-			want := silu(at(g, i, j)) * at(u, i, j)
-			return want, math.Abs(want)
+		x, dy := randomMat(r, s[0], s[1], 2), randomMat(r, s[0], s[1], 2)
+		y, dx := clone(x), clone(dy)
+		kernel.SoftCap(y, bound)
+		value := func(i, j int) float64 { return bound * math.Tanh(at(x, i, j)/bound) }
+		near(t, fmt.Sprint("soft cap ", s), y, 8*ulp, func(i, j int) (float64, float64) {
+			return value(i, j), math.Abs(value(i, j))
 		})
-		before := randomMat(r, s[0], s[1], 2)
-		dg, du := clone(before), clone(before)
-		kernel.SiLUMulBackward(dg, du, g, u, dh)
-		denseG, denseU := packed(before), packed(before)
-		kernel.SiLUMulBackward(denseG, denseU, packed(g), packed(u), packed(dh))
-		same(t, "dg without gaps", denseG, dg)
-		same(t, "du without gaps", denseU, du)
-		near(t, fmt.Sprint("dg ", s), dg, 1e-5, func(i, j int) (float64, float64) {
-			d := slope(&g.Row(i)[j], func() float64 { return silu(at(g, i, j)) * at(u, i, j) * at(dh, i, j) })
-			return at(before, i, j) + d, 1 + math.Abs(d)
-		})
-		near(t, fmt.Sprint("du ", s), du, 1e-5, func(i, j int) (float64, float64) {
-			d := silu(at(g, i, j)) * at(dh, i, j)
-			return at(before, i, j) + d, 1 + math.Abs(d)
+		kernel.SoftCapBackward(dx, y, bound)
+		near(t, fmt.Sprint("its gradient ", s), dx, 1e-5, func(i, j int) (float64, float64) {
+			return slope(&x.Row(i)[j], func() float64 { return value(i, j) * at(dy, i, j) }), 1
 		})
 	}
 }

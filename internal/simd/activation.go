@@ -28,9 +28,31 @@ func GELUTanh(dst, x []float32) { geluTanh(dst[:len(x)], x) }
 // than 4e-7 of max(|x|, 1), as are those of the others.
 func GELUTanhBackward(dx, x, dy []float32) { geluTanhBackward(dx, x[:len(dx)], dy[:len(dx)]) }
 
+// GELUMul writes GELUTanh(g)·u to h, off by less than 3e-7 of max(|g|, 1)·|u|.
+func GELUMul(h, g, u []float32) { geluMul(h, g[:len(h)], u[:len(h)]) }
+
+// GELUMulBackward adds the gradients of GELUMul:
+//
+//	dg += dh·u·GELUTanh'(g),  du += dh·GELUTanh(g)
+//
+// g and u, and with them dg and du, may be the same.
+func GELUMulBackward(dg, du, g, u, dh []float32) {
+	n := len(dh)
+	geluMulBackward(dg[:n], du[:n], g[:n], u[:n], dh)
+}
+
 // GELUErf writes x·Φ(x), Φ the distribution of a standard normal variable, off by less
 // than 2.5e-7 of max(|x|, 1).
 func GELUErf(dst, x []float32) { geluErf(dst[:len(x)], x) }
 
 // GELUErfBackward adds dy times the slope of GELUErf, Φ(x) + x·φ(x), to dx.
 func GELUErfBackward(dx, x, dy []float32) { geluErfBackward(dx, x[:len(dx)], dy[:len(dx)]) }
+
+// SoftCap replaces x by bound·tanh(x/bound), bound > 0, with a relative error below 4e-7, down to
+// where x/bound is subnormal.
+func SoftCap(x []float32, bound float32) { softCap(x, bound, 2/bound) }
+
+// SoftCapBackward turns the gradient of y = SoftCap(x) into that of x: dx *= 1 − (y/bound)².
+func SoftCapBackward(dx, y []float32, bound float32) {
+	softCapBackward(dx, y[:len(dx)], 1/bound)
+}

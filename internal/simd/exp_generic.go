@@ -96,6 +96,22 @@ func geluTanhBackwardGeneric(dx, x, dy []float32) {
 	}
 }
 
+func geluMulGeneric(h, g, u []float32) {
+	for i, v := range g {
+		h[i] = v * sigmoidFloat(v*(v*v*(tanhScale*cubic)+tanhScale)) * u[i]
+	}
+}
+
+func geluMulBackwardGeneric(dg, du, g, u, dh []float32) {
+	for i, x := range g {
+		v, up, d := min(max(x, -tanhEnd), tanhEnd), u[i], dh[i]
+		s := sigmoidFloat(v * (v*v*(tanhScale*cubic) + tanhScale))
+		dz := v * (v*v*(3*tanhScale*cubic) + tanhScale)
+		du[i] += d * (s * x)
+		dg[i] += (s + dz*(s*(1-s))) * (d * up)
+	}
+}
+
 // normalSlope and normalTail give Φ(x) = e^(−x²/2)·k·P(k), k = 1/(1 + normalSlope·|x|), for
 // x ≤ 0: P meets Φ(x)·e^(x²/2)/k at the Chebyshev points of k. With this slope, the best
 // for degree 8, it is off by less than 3e-8 of the value for all x > −14.5, where Φ

@@ -140,10 +140,55 @@ func TestActivationsOverTheWholeRange(t *testing.T) {
 			s := sigmoid(2 * root * (x + 0.044715*x*x*x))
 			return s + x*s*(1-s)*2*root*(1+3*0.044715*x*x)
 		}, argument, 4e-7)
+		accuracy(t, "GELUMul", func(dst, x []float32) { GELUMul(dst, x, ones[:len(x)]) },
+			func(x float64) float64 { return x * sigmoid(2*root*(x+0.044715*x*x*x)) }, argument, 3e-7)
 		accuracy(t, "GELUErf", GELUErf, func(x float64) float64 { return x * math.Erfc(-x/math.Sqrt2) / 2 }, argument, 2.5e-7)
 		accuracy(t, "GELUErf's slope", added(GELUErfBackward), func(x float64) float64 {
 			return math.Erfc(-x/math.Sqrt2)/2 + x*math.Exp(-x*x/2)/math.Sqrt(2*math.Pi)
 		}, argument, 4e-7)
+	})
+}
+
+// The bound must hold in every case, and small values, which a cap hardly changes, keep their
+// relative precision.
+func TestSoftCapOverTheWholeRange(t *testing.T) {
+	everyLevel(t, func(t *testing.T) {
+		for _, bound := range []float32{1, 30, 50} {
+			b := float64(bound)
+			accuracy(t, "SoftCap", func(dst, x []float32) {
+				copy(dst, x)
+				SoftCap(dst, bound)
+				for i, v := range dst {
+					if v > bound || v < -bound {
+						t.Fatalf("SoftCap(%v) within %v is %v", x[i], bound, v)
+					}
+				}
+			}, func(x float64) float64 { return b * math.Tanh(x/b) }, func(_, want float64) float64 { return max(1e-36, math.Abs(want)) }, 4e-7)
+		}
+	})
+}
+
+// The gradients of GELUMul by differences of its definition, of gates beyond where its square
+// overflows too.
+func TestGELUMulBackward(t *testing.T) {
+	gelu := func(x float64) float64 { return x / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x))) }
+	everyLevel(t, func(t *testing.T) {
+		for _, g := range []float32{-1e30, -30, -8, -3, -1, -0.1, 0, 0.3, 1, 2.5, 7, 25, 1e30} {
+			const u, dh, h = 1.5, -0.75, 1e-4
+			dg, du := []float32{2}, []float32{3}
+			GELUMulBackward(dg, du, []float32{g}, []float32{u}, []float32{dh})
+			x := float64(g)
+			slope := (gelu(x+h) - gelu(x-h)) / (2 * h)
+			if math.Abs(x) > 20 {
+				slope = max(0, math.Copysign(1, x))
+			}
+			if want := 2 + dh*u*slope; !(math.Abs(float64(dg[0])-want) <= 1e-6) {
+				t.Errorf("gate %v: dg %v, want %v", g, dg[0], want)
+			}
+			if want := 3 + dh*gelu(x); !(math.Abs(float64(du[0])-want) <= 1e-6*max(1, math.Abs(want))) {
+				t.Errorf("gate %v: du %v, want %v", g, du[0], want)
+			}
+		}
 	})
 }
 

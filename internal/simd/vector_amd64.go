@@ -91,6 +91,50 @@ func geluTanhBackward(dx, x, dy []float32) {
 	}
 }
 
+func geluMul(h, g, u []float32) {
+	switch Current() {
+	case AVX512:
+		geluMulAVX512(at(h), at(g), at(u), len(h))
+	case AVX2:
+		geluMulAVX2(at(h), at(g), at(u), len(h))
+	default:
+		geluMulGeneric(h, g, u)
+	}
+}
+
+func geluMulBackward(dg, du, g, u, dh []float32) {
+	switch Current() {
+	case AVX512:
+		geluMulBackwardAVX512(at(dg), at(du), at(g), at(u), at(dh), len(dg))
+	case AVX2:
+		geluMulBackwardAVX2(at(dg), at(du), at(g), at(u), at(dh), len(dg))
+	default:
+		geluMulBackwardGeneric(dg, du, g, u, dh)
+	}
+}
+
+func softCap(x []float32, bound, double float32) {
+	switch Current() {
+	case AVX512:
+		softCapAVX512(at(x), len(x), bound, double)
+	case AVX2:
+		softCapAVX2(at(x), len(x), bound, double)
+	default:
+		softCapGeneric(x, bound, double)
+	}
+}
+
+func softCapBackward(dx, y []float32, inverse float32) {
+	switch Current() {
+	case AVX512:
+		softCapBackwardAVX512(at(dx), at(y), len(dx), inverse)
+	case AVX2:
+		softCapBackwardAVX2(at(dx), at(y), len(dx), inverse)
+	default:
+		softCapBackwardGeneric(dx, y, inverse)
+	}
+}
+
 func geluErf(dst, x []float32) {
 	switch Current() {
 	case AVX512:

@@ -794,9 +794,9 @@ rest20:
 	VMOVUPS      Z17, Z0
 	VFMADD213PS  Z16, Z14, Z0
 	VMULPS       Z18, Z0, Z0
-	VSUBPS       Z1, Z11, Z2
-	VMULPS       Z1, Z2, Z2
-	VFMADD231PS  Z2, Z0, Z1
+	VSUBPS       Z1, Z11, Z18
+	VMULPS       Z1, Z18, Z18
+	VFMADD231PS  Z18, Z0, Z1
 	VMOVUPS.Z    (AX)(SI*4), K1, Z0
 	VMOVUPS.Z    (DX)(SI*4), K1, Z2
 	VFMADD231PS  Z2, Z1, Z0
@@ -846,6 +846,234 @@ DATA float_3e5b33b6<>+24(SB)/4, $0x3e5b33b6
 DATA float_3e5b33b6<>+28(SB)/4, $0x3e5b33b6
 GLOBL float_3e5b33b6<>(SB), RODATA|NOPTR, $32
 
+// func geluMulAVX512(h *float32, gate *float32, up *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·geluMulAVX512(SB), NOSPLIT, $0-32
+	MOVQ         h+0(FP), AX
+	MOVQ         gate+8(FP), CX
+	MOVQ         up+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS float_c2d00000<>+0(SB), Z0
+	VBROADCASTSS float_42b20000<>+0(SB), Z1
+	VBROADCASTSS float_3fb8aa3b<>+0(SB), Z2
+	VBROADCASTSS float_3f318000<>+0(SB), Z3
+	VBROADCASTSS float_b95e8083<>+0(SB), Z4
+	VBROADCASTSS float_39500d01<>+0(SB), Z5
+	VBROADCASTSS float_3ab60b61<>+0(SB), Z6
+	VBROADCASTSS float_3c088889<>+0(SB), Z7
+	VBROADCASTSS float_3d2aaaab<>+0(SB), Z8
+	VBROADCASTSS float_3e2aaaab<>+0(SB), Z9
+	VBROADCASTSS float_3f000000<>+0(SB), Z10
+	VBROADCASTSS float_3f800000<>+0(SB), Z11
+	VBROADCASTSS float_bfcc422a<>+0(SB), Z12
+	VBROADCASTSS float_bd922279<>+0(SB), Z13
+	XORQ         SI, SI
+	LEAQ         -16(BX), DI
+	CMPQ         SI, DI
+	JG           rest23
+
+next22:
+	VMOVUPS      (CX)(SI*4), Z14
+	VMULPS       Z14, Z14, Z15
+	VMOVUPS      Z13, Z16
+	VFMADD213PS  Z12, Z15, Z16
+	VMULPS       Z14, Z16, Z16
+	VMINPS       Z16, Z1, Z15
+	VMAXPS       Z15, Z0, Z16
+	VMULPS       Z2, Z16, Z15
+	VRNDSCALEPS  $0x08, Z15, Z15
+	VFNMADD231PS Z3, Z15, Z16
+	VFNMADD231PS Z4, Z15, Z16
+	VMOVUPS      Z5, Z17
+	VFMADD213PS  Z6, Z16, Z17
+	VFMADD213PS  Z7, Z16, Z17
+	VFMADD213PS  Z8, Z16, Z17
+	VFMADD213PS  Z9, Z16, Z17
+	VFMADD213PS  Z10, Z16, Z17
+	VFMADD213PS  Z11, Z16, Z17
+	VFMADD213PS  Z11, Z16, Z17
+	VSCALEFPS    Z15, Z17, Z17
+	VADDPS       Z11, Z17, Z17
+	VDIVPS       Z17, Z11, Z17
+	VMULPS       Z14, Z17, Z17
+	VMOVUPS      (DX)(SI*4), Z14
+	VMULPS       Z14, Z17, Z17
+	VMOVUPS      Z17, (AX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, DI
+	JLE          next22
+
+rest23:
+	SUBQ         SI, BX
+	JZ           done24
+	XORL         DI, DI
+	BTSL         BX, DI
+	DECL         DI
+	KMOVW        DI, K1
+	SHRL         $0x10, DI
+	VMOVUPS.Z    (CX)(SI*4), K1, Z14
+	VMULPS       Z14, Z14, Z15
+	VMOVUPS      Z13, Z13
+	VFMADD213PS  Z12, Z15, Z13
+	VMULPS       Z14, Z13, Z13
+	VMINPS       Z13, Z1, Z1
+	VMAXPS       Z1, Z0, Z13
+	VMULPS       Z2, Z13, Z0
+	VRNDSCALEPS  $0x08, Z0, Z0
+	VFNMADD231PS Z3, Z0, Z13
+	VFNMADD231PS Z4, Z0, Z13
+	VMOVUPS      Z5, Z1
+	VFMADD213PS  Z6, Z13, Z1
+	VFMADD213PS  Z7, Z13, Z1
+	VFMADD213PS  Z8, Z13, Z1
+	VFMADD213PS  Z9, Z13, Z1
+	VFMADD213PS  Z10, Z13, Z1
+	VFMADD213PS  Z11, Z13, Z1
+	VFMADD213PS  Z11, Z13, Z1
+	VSCALEFPS    Z0, Z1, Z1
+	VADDPS       Z11, Z1, Z1
+	VDIVPS       Z1, Z11, Z1
+	VMULPS       Z14, Z1, Z1
+	VMOVUPS.Z    (DX)(SI*4), K1, Z0
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, K1, (AX)(SI*4)
+
+done24:
+	VZEROUPPER
+	RET
+
+// func geluMulBackwardAVX512(dGate *float32, dUp *float32, gate *float32, up *float32, dh *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·geluMulBackwardAVX512(SB), NOSPLIT, $0-48
+	MOVQ         dGate+0(FP), AX
+	MOVQ         dUp+8(FP), CX
+	MOVQ         gate+16(FP), DX
+	MOVQ         up+24(FP), BX
+	MOVQ         dh+32(FP), SI
+	MOVQ         n+40(FP), DI
+	VBROADCASTSS float_c2d00000<>+0(SB), Z0
+	VBROADCASTSS float_42b20000<>+0(SB), Z1
+	VBROADCASTSS float_3fb8aa3b<>+0(SB), Z2
+	VBROADCASTSS float_3f318000<>+0(SB), Z3
+	VBROADCASTSS float_b95e8083<>+0(SB), Z4
+	VBROADCASTSS float_39500d01<>+0(SB), Z5
+	VBROADCASTSS float_3ab60b61<>+0(SB), Z6
+	VBROADCASTSS float_3c088889<>+0(SB), Z7
+	VBROADCASTSS float_3d2aaaab<>+0(SB), Z8
+	VBROADCASTSS float_3e2aaaab<>+0(SB), Z9
+	VBROADCASTSS float_3f000000<>+0(SB), Z10
+	VBROADCASTSS float_3f800000<>+0(SB), Z11
+	VBROADCASTSS float_bfcc422a<>+0(SB), Z12
+	VBROADCASTSS float_bd922279<>+0(SB), Z13
+	VBROADCASTSS float_c1a00000<>+0(SB), Z14
+	VBROADCASTSS float_41a00000<>+0(SB), Z15
+	VBROADCASTSS float_3fcc422a<>+0(SB), Z16
+	VBROADCASTSS float_3e5b33b6<>+0(SB), Z17
+	XORQ         R8, R8
+	LEAQ         -16(DI), R9
+	CMPQ         R8, R9
+	JG           rest26
+
+next25:
+	VMOVUPS      (DX)(R8*4), Z18
+	VMINPS       Z18, Z15, Z18
+	VMAXPS       Z18, Z14, Z18
+	VMULPS       Z18, Z18, Z19
+	VMOVUPS      Z13, Z20
+	VFMADD213PS  Z12, Z19, Z20
+	VMULPS       Z18, Z20, Z20
+	VMINPS       Z20, Z1, Z20
+	VMAXPS       Z20, Z0, Z20
+	VMULPS       Z2, Z20, Z21
+	VRNDSCALEPS  $0x08, Z21, Z21
+	VFNMADD231PS Z3, Z21, Z20
+	VFNMADD231PS Z4, Z21, Z20
+	VMOVUPS      Z5, Z22
+	VFMADD213PS  Z6, Z20, Z22
+	VFMADD213PS  Z7, Z20, Z22
+	VFMADD213PS  Z8, Z20, Z22
+	VFMADD213PS  Z9, Z20, Z22
+	VFMADD213PS  Z10, Z20, Z22
+	VFMADD213PS  Z11, Z20, Z22
+	VFMADD213PS  Z11, Z20, Z22
+	VSCALEFPS    Z21, Z22, Z22
+	VADDPS       Z11, Z22, Z22
+	VDIVPS       Z22, Z11, Z22
+	VMOVUPS      (SI)(R8*4), Z20
+	VMOVUPS      (DX)(R8*4), Z21
+	VMOVUPS      (CX)(R8*4), Z23
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z21, Z23
+	VMOVUPS      Z23, (CX)(R8*4)
+	VMOVUPS      Z17, Z21
+	VFMADD213PS  Z16, Z19, Z21
+	VMULPS       Z18, Z21, Z21
+	VSUBPS       Z22, Z11, Z18
+	VMULPS       Z22, Z18, Z18
+	VFMADD231PS  Z18, Z21, Z22
+	VMOVUPS      (BX)(R8*4), Z18
+	VMULPS       Z18, Z20, Z20
+	VMOVUPS      (AX)(R8*4), Z18
+	VFMADD231PS  Z22, Z20, Z18
+	VMOVUPS      Z18, (AX)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, R9
+	JLE          next25
+
+rest26:
+	SUBQ         R8, DI
+	JZ           done27
+	XORL         R9, R9
+	BTSL         DI, R9
+	DECL         R9
+	KMOVW        R9, K1
+	SHRL         $0x10, R9
+	VMOVUPS.Z    (DX)(R8*4), K1, Z18
+	VMINPS       Z18, Z15, Z18
+	VMAXPS       Z18, Z14, Z18
+	VMULPS       Z18, Z18, Z14
+	VMOVUPS      Z13, Z13
+	VFMADD213PS  Z12, Z14, Z13
+	VMULPS       Z18, Z13, Z13
+	VMINPS       Z13, Z1, Z1
+	VMAXPS       Z1, Z0, Z13
+	VMULPS       Z2, Z13, Z0
+	VRNDSCALEPS  $0x08, Z0, Z0
+	VFNMADD231PS Z3, Z0, Z13
+	VFNMADD231PS Z4, Z0, Z13
+	VMOVUPS      Z5, Z1
+	VFMADD213PS  Z6, Z13, Z1
+	VFMADD213PS  Z7, Z13, Z1
+	VFMADD213PS  Z8, Z13, Z1
+	VFMADD213PS  Z9, Z13, Z1
+	VFMADD213PS  Z10, Z13, Z1
+	VFMADD213PS  Z11, Z13, Z1
+	VFMADD213PS  Z11, Z13, Z1
+	VSCALEFPS    Z0, Z1, Z1
+	VADDPS       Z11, Z1, Z1
+	VDIVPS       Z1, Z11, Z1
+	VMOVUPS.Z    (SI)(R8*4), K1, Z0
+	VMOVUPS.Z    (DX)(R8*4), K1, Z2
+	VMOVUPS.Z    (CX)(R8*4), K1, Z3
+	VMULPS       Z1, Z2, Z2
+	VFMADD231PS  Z0, Z2, Z3
+	VMOVUPS      Z3, K1, (CX)(R8*4)
+	VMOVUPS      Z17, Z2
+	VFMADD213PS  Z16, Z14, Z2
+	VMULPS       Z18, Z2, Z2
+	VSUBPS       Z1, Z11, Z18
+	VMULPS       Z1, Z18, Z18
+	VFMADD231PS  Z18, Z2, Z1
+	VMOVUPS.Z    (BX)(R8*4), K1, Z2
+	VMULPS       Z2, Z0, Z0
+	VMOVUPS.Z    (AX)(R8*4), K1, Z2
+	VFMADD231PS  Z1, Z0, Z2
+	VMOVUPS      Z2, K1, (AX)(R8*4)
+
+done27:
+	VZEROUPPER
+	RET
+
 // func geluErfAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·geluErfAVX512(SB), NOSPLIT, $0-24
@@ -879,9 +1107,9 @@ TEXT ·geluErfAVX512(SB), NOSPLIT, $0-24
 	XORQ         BX, BX
 	LEAQ         -16(DX), SI
 	CMPQ         BX, SI
-	JG           rest23
+	JG           rest29
 
-next22:
+next28:
 	VMOVUPS      (CX)(BX*4), Z24
 	VMULPS       Z24, Z24, Z25
 	VMULPS       Z13, Z25, Z25
@@ -921,11 +1149,11 @@ next22:
 	VMOVUPS      Z28, (AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next22
+	JLE          next28
 
-rest23:
+rest29:
 	SUBQ         BX, DX
-	JZ           done24
+	JZ           done30
 	XORL         SI, SI
 	BTSL         DX, SI
 	DECL         SI
@@ -969,7 +1197,7 @@ rest23:
 	VMULPS       Z24, Z29, Z29
 	VMOVUPS      Z29, K1, (AX)(BX*4)
 
-done24:
+done30:
 	VZEROUPPER
 	RET
 
@@ -1128,9 +1356,9 @@ TEXT ·geluErfBackwardAVX512(SB), NOSPLIT, $0-32
 	XORQ         SI, SI
 	LEAQ         -16(BX), DI
 	CMPQ         SI, DI
-	JG           rest26
+	JG           rest32
 
-next25:
+next31:
 	VMOVUPS      (CX)(SI*4), Z25
 	VMULPS       Z25, Z25, Z26
 	VMULPS       Z13, Z26, Z26
@@ -1174,11 +1402,11 @@ next25:
 	VMOVUPS      Z25, (AX)(SI*4)
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
-	JLE          next25
+	JLE          next31
 
-rest26:
+rest32:
 	SUBQ         SI, BX
-	JZ           done27
+	JZ           done33
 	XORL         DI, DI
 	BTSL         BX, DI
 	DECL         DI
@@ -1226,7 +1454,7 @@ rest26:
 	VFMADD231PS  Z1, Z30, Z0
 	VMOVUPS      Z0, K1, (AX)(SI*4)
 
-done27:
+done33:
 	VZEROUPPER
 	RET
 
@@ -1240,6 +1468,150 @@ DATA float_3ecc422a<>+24(SB)/4, $0x3ecc422a
 DATA float_3ecc422a<>+28(SB)/4, $0x3ecc422a
 GLOBL float_3ecc422a<>(SB), RODATA|NOPTR, $32
 
+// func softCapAVX512(x *float32, n int, bound float32, double float32)
+// Requires: AVX, AVX512F
+TEXT ·softCapAVX512(SB), NOSPLIT, $0-24
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	VBROADCASTSS float_c2d00000<>+0(SB), Z0
+	VBROADCASTSS float_42b20000<>+0(SB), Z0
+	VBROADCASTSS float_3fb8aa3b<>+0(SB), Z0
+	VBROADCASTSS float_3f318000<>+0(SB), Z1
+	VBROADCASTSS float_b95e8083<>+0(SB), Z2
+	VBROADCASTSS float_39500d01<>+0(SB), Z3
+	VBROADCASTSS float_3ab60b61<>+0(SB), Z4
+	VBROADCASTSS float_3c088889<>+0(SB), Z5
+	VBROADCASTSS float_3d2aaaab<>+0(SB), Z6
+	VBROADCASTSS float_3e2aaaab<>+0(SB), Z7
+	VBROADCASTSS float_3f000000<>+0(SB), Z8
+	VBROADCASTSS float_3f800000<>+0(SB), Z9
+	VBROADCASTSS float_40000000<>+0(SB), Z10
+	VBROADCASTSS float_c1a00000<>+0(SB), Z11
+	VBROADCASTSS float_41a00000<>+0(SB), Z12
+	VBROADCASTSS bound+16(FP), Z13
+	VBROADCASTSS double+20(FP), Z14
+	XORQ         DX, DX
+	LEAQ         -16(CX), BX
+	CMPQ         DX, BX
+	JG           rest35
+
+next34:
+	VMOVUPS      (AX)(DX*4), Z15
+	VMULPS       Z14, Z15, Z15
+	VMINPS       Z15, Z12, Z16
+	VMAXPS       Z16, Z11, Z15
+	VMULPS       Z0, Z15, Z17
+	VRNDSCALEPS  $0x08, Z17, Z17
+	VFNMADD231PS Z1, Z17, Z15
+	VFNMADD231PS Z2, Z17, Z15
+	VMOVUPS      Z3, Z16
+	VFMADD213PS  Z4, Z15, Z16
+	VFMADD213PS  Z5, Z15, Z16
+	VFMADD213PS  Z6, Z15, Z16
+	VFMADD213PS  Z7, Z15, Z16
+	VFMADD213PS  Z8, Z15, Z16
+	VFMADD213PS  Z9, Z15, Z16
+	VMULPS       Z15, Z16, Z16
+	VSCALEFPS    Z17, Z9, Z17
+	VSUBPS       Z9, Z17, Z15
+	VFMADD213PS  Z15, Z17, Z16
+	VADDPS       Z10, Z16, Z15
+	VDIVPS       Z15, Z16, Z16
+	VMULPS       Z13, Z16, Z16
+	VMOVUPS      Z16, (AX)(DX*4)
+	ADDQ         $0x10, DX
+	CMPQ         DX, BX
+	JLE          next34
+
+rest35:
+	SUBQ         DX, CX
+	JZ           done36
+	XORL         BX, BX
+	BTSL         CX, BX
+	DECL         BX
+	KMOVW        BX, K1
+	SHRL         $0x10, BX
+	VMOVUPS.Z    (AX)(DX*4), K1, Z15
+	VMULPS       Z14, Z15, Z15
+	VMINPS       Z15, Z12, Z12
+	VMAXPS       Z12, Z11, Z15
+	VMULPS       Z0, Z15, Z0
+	VRNDSCALEPS  $0x08, Z0, Z0
+	VFNMADD231PS Z1, Z0, Z15
+	VFNMADD231PS Z2, Z0, Z15
+	VMOVUPS      Z3, Z12
+	VFMADD213PS  Z4, Z15, Z12
+	VFMADD213PS  Z5, Z15, Z12
+	VFMADD213PS  Z6, Z15, Z12
+	VFMADD213PS  Z7, Z15, Z12
+	VFMADD213PS  Z8, Z15, Z12
+	VFMADD213PS  Z9, Z15, Z12
+	VMULPS       Z15, Z12, Z12
+	VSCALEFPS    Z0, Z9, Z0
+	VSUBPS       Z9, Z0, Z1
+	VFMADD213PS  Z1, Z0, Z12
+	VADDPS       Z10, Z12, Z1
+	VDIVPS       Z1, Z12, Z12
+	VMULPS       Z13, Z12, Z12
+	VMOVUPS      Z12, K1, (AX)(DX*4)
+
+done36:
+	VZEROUPPER
+	RET
+
+DATA float_40000000<>+0(SB)/4, $0x40000000
+DATA float_40000000<>+4(SB)/4, $0x40000000
+DATA float_40000000<>+8(SB)/4, $0x40000000
+DATA float_40000000<>+12(SB)/4, $0x40000000
+DATA float_40000000<>+16(SB)/4, $0x40000000
+DATA float_40000000<>+20(SB)/4, $0x40000000
+DATA float_40000000<>+24(SB)/4, $0x40000000
+DATA float_40000000<>+28(SB)/4, $0x40000000
+GLOBL float_40000000<>(SB), RODATA|NOPTR, $32
+
+// func softCapBackwardAVX512(dx *float32, y *float32, n int, inverse float32)
+// Requires: AVX, AVX512F
+TEXT ·softCapBackwardAVX512(SB), NOSPLIT, $0-28
+	MOVQ         dx+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS float_3f800000<>+0(SB), Z0
+	VBROADCASTSS inverse+24(FP), Z1
+	XORQ         BX, BX
+	LEAQ         -16(DX), SI
+	CMPQ         BX, SI
+	JG           rest38
+
+next37:
+	VMOVUPS      (CX)(BX*4), Z2
+	VMOVUPS      (AX)(BX*4), Z3
+	VMULPS       Z1, Z2, Z2
+	VFNMADD213PS Z0, Z2, Z2
+	VMULPS       Z3, Z2, Z2
+	VMOVUPS      Z2, (AX)(BX*4)
+	ADDQ         $0x10, BX
+	CMPQ         BX, SI
+	JLE          next37
+
+rest38:
+	SUBQ         BX, DX
+	JZ           done39
+	XORL         SI, SI
+	BTSL         DX, SI
+	DECL         SI
+	KMOVW        SI, K1
+	SHRL         $0x10, SI
+	VMOVUPS.Z    (CX)(BX*4), K1, Z2
+	VMOVUPS.Z    (AX)(BX*4), K1, Z3
+	VMULPS       Z1, Z2, Z2
+	VFNMADD213PS Z0, Z2, Z2
+	VMULPS       Z3, Z2, Z2
+	VMOVUPS      Z2, K1, (AX)(BX*4)
+
+done39:
+	VZEROUPPER
+	RET
+
 // func addAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F
 TEXT ·addAVX512(SB), NOSPLIT, $0-24
@@ -1249,20 +1621,20 @@ TEXT ·addAVX512(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest29
+	JG   rest41
 
-next28:
+next40:
 	VMOVUPS (CX)(BX*4), Z0
 	VMOVUPS (AX)(BX*4), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(BX*4)
 	ADDQ    $0x10, BX
 	CMPQ    BX, SI
-	JLE     next28
+	JLE     next40
 
-rest29:
+rest41:
 	SUBQ      BX, DX
-	JZ        done30
+	JZ        done42
 	XORL      SI, SI
 	BTSL      DX, SI
 	DECL      SI
@@ -1273,7 +1645,7 @@ rest29:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(BX*4)
 
-done30:
+done42:
 	VZEROUPPER
 	RET
 
@@ -1287,20 +1659,20 @@ TEXT ·addScaledAVX512(SB), NOSPLIT, $0-28
 	XORQ         BX, BX
 	LEAQ         -16(DX), SI
 	CMPQ         BX, SI
-	JG           rest32
+	JG           rest44
 
-next31:
+next43:
 	VMOVUPS     (AX)(BX*4), Z1
 	VMOVUPS     (CX)(BX*4), Z2
 	VFMADD231PS Z2, Z0, Z1
 	VMOVUPS     Z1, (AX)(BX*4)
 	ADDQ        $0x10, BX
 	CMPQ        BX, SI
-	JLE         next31
+	JLE         next43
 
-rest32:
+rest44:
 	SUBQ        BX, DX
-	JZ          done33
+	JZ          done45
 	XORL        SI, SI
 	BTSL        DX, SI
 	DECL        SI
@@ -1311,7 +1683,7 @@ rest32:
 	VFMADD231PS Z2, Z0, Z1
 	VMOVUPS     Z1, K1, (AX)(BX*4)
 
-done33:
+done45:
 	VZEROUPPER
 	RET
 
@@ -1324,19 +1696,19 @@ TEXT ·scaleAVX512(SB), NOSPLIT, $0-20
 	XORQ         DX, DX
 	LEAQ         -16(CX), BX
 	CMPQ         DX, BX
-	JG           rest35
+	JG           rest47
 
-next34:
+next46:
 	VMOVUPS (AX)(DX*4), Z1
 	VMULPS  Z0, Z1, Z1
 	VMOVUPS Z1, (AX)(DX*4)
 	ADDQ    $0x10, DX
 	CMPQ    DX, BX
-	JLE     next34
+	JLE     next46
 
-rest35:
+rest47:
 	SUBQ      DX, CX
-	JZ        done36
+	JZ        done48
 	XORL      BX, BX
 	BTSL      CX, BX
 	DECL      BX
@@ -1346,7 +1718,7 @@ rest35:
 	VMULPS    Z0, Z1, Z1
 	VMOVUPS   Z1, K1, (AX)(DX*4)
 
-done36:
+done48:
 	VZEROUPPER
 	RET
 
@@ -1361,18 +1733,18 @@ TEXT ·largestAVX512(SB), NOSPLIT, $0-20
 	XORQ         DX, DX
 	LEAQ         -16(CX), BX
 	CMPQ         DX, BX
-	JG           rest38
+	JG           rest50
 
-next37:
+next49:
 	VMOVUPS (AX)(DX*4), Z2
 	VMAXPS  Z1, Z2, Z1
 	ADDQ    $0x10, DX
 	CMPQ    DX, BX
-	JLE     next37
+	JLE     next49
 
-rest38:
+rest50:
 	SUBQ      DX, CX
-	JZ        done39
+	JZ        done51
 	XORL      BX, BX
 	BTSL      CX, BX
 	DECL      BX
@@ -1382,7 +1754,7 @@ rest38:
 	VBLENDMPS Z2, Z0, K1, Z2
 	VMAXPS    Z1, Z2, Z1
 
-done39:
+done51:
 	VEXTRACTF64X4 $0x01, Z1, Y0
 	VMAXPS        Y0, Y1, Y1
 	VEXTRACTF64X2 $0x01, Y1, X0
@@ -1415,26 +1787,26 @@ TEXT ·findAVX512(SB), NOSPLIT, $0-32
 	XORQ         SI, SI
 	LEAQ         -16(CX), DI
 	CMPQ         SI, DI
-	JG           rest42
+	JG           rest54
 
-next41:
+next53:
 	VMOVUPS (AX)(SI*4), Z1
 	VCMPPS  $0x00, Z1, Z0, K1
 	KMOVW   K1, BX
 	TESTL   BX, BX
-	JZ      differ44
+	JZ      differ56
 	BSFL    BX, BX
 	LEAQ    (SI)(BX*1), DX
-	JMP     found40
+	JMP     found52
 
-differ44:
+differ56:
 	ADDQ $0x10, SI
 	CMPQ SI, DI
-	JLE  next41
+	JLE  next53
 
-rest42:
+rest54:
 	SUBQ      SI, CX
-	JZ        done43
+	JZ        done55
 	XORL      BX, BX
 	BTSL      CX, BX
 	DECL      BX
@@ -1444,14 +1816,14 @@ rest42:
 	VCMPPS    $0x00, Z1, Z0, K1
 	KMOVW     K1, BX
 	TESTL     BX, BX
-	JZ        differ45
+	JZ        differ57
 	BSFL      BX, BX
 	LEAQ      (SI)(BX*1), DX
-	JMP       found40
+	JMP       found52
 
-differ45:
-done43:
-found40:
+differ57:
+done55:
+found52:
 	MOVQ DX, ret+24(FP)
 	VZEROUPPER
 	RET
@@ -1469,9 +1841,9 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-28
 	XORQ   BX, BX
 	LEAQ   -64(DX), SI
 	CMPQ   BX, SI
-	JG     rest47
+	JG     rest59
 
-next46:
+next58:
 	VMOVUPS     (AX)(BX*4), Z4
 	VFMADD231PS (CX)(BX*4), Z4, Z0
 	VMOVUPS     64(AX)(BX*4), Z4
@@ -1482,24 +1854,24 @@ next46:
 	VFMADD231PS 192(CX)(BX*4), Z4, Z3
 	ADDQ        $0x40, BX
 	CMPQ        BX, SI
-	JLE         next46
+	JLE         next58
 
-rest47:
+rest59:
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest49
+	JG   rest61
 
-next48:
+next60:
 	VMOVUPS     (CX)(BX*4), Z4
 	VMOVUPS     (AX)(BX*4), Z5
 	VFMADD231PS Z4, Z5, Z0
 	ADDQ        $0x10, BX
 	CMPQ        BX, SI
-	JLE         next48
+	JLE         next60
 
-rest49:
+rest61:
 	SUBQ        BX, DX
-	JZ          done50
+	JZ          done62
 	XORL        SI, SI
 	BTSL        DX, SI
 	DECL        SI
@@ -1509,7 +1881,7 @@ rest49:
 	VMOVUPS.Z   (AX)(BX*4), K1, Z5
 	VFMADD231PS Z4, Z5, Z0
 
-done50:
+done62:
 	VADDPS        Z2, Z0, Z0
 	VADDPS        Z3, Z1, Z1
 	VADDPS        Z1, Z0, Z0
@@ -1536,9 +1908,9 @@ TEXT ·dotWideAVX512(SB), NOSPLIT, $0-32
 	XORQ   BX, BX
 	LEAQ   -16(DX), SI
 	CMPQ   BX, SI
-	JG     rest52
+	JG     rest64
 
-next51:
+next63:
 	VCVTPS2PD   (AX)(BX*4), Z2
 	VCVTPS2PD   (CX)(BX*4), Z3
 	VFMADD231PD Z2, Z3, Z0
@@ -1547,11 +1919,11 @@ next51:
 	VFMADD231PD Z2, Z3, Z1
 	ADDQ        $0x10, BX
 	CMPQ        BX, SI
-	JLE         next51
+	JLE         next63
 
-rest52:
+rest64:
 	SUBQ        BX, DX
-	JZ          done53
+	JZ          done65
 	XORL        SI, SI
 	BTSL        DX, SI
 	DECL        SI
@@ -1566,7 +1938,7 @@ rest52:
 	VCVTPS2PD.Z 32(CX)(BX*4), K2, Z3
 	VFMADD231PD Z2, Z3, Z1
 
-done53:
+done65:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -1590,9 +1962,9 @@ TEXT ·dotThreeAVX512(SB), NOSPLIT, $0-40
 	XORQ   SI, SI
 	LEAQ   -16(BX), DI
 	CMPQ   SI, DI
-	JG     rest55
+	JG     rest67
 
-next54:
+next66:
 	VCVTPS2PD   (AX)(SI*4), Z2
 	VCVTPS2PD   (CX)(SI*4), Z3
 	VMULPD      Z3, Z2, Z2
@@ -1605,11 +1977,11 @@ next54:
 	VFMADD231PD Z3, Z2, Z1
 	ADDQ        $0x10, SI
 	CMPQ        SI, DI
-	JLE         next54
+	JLE         next66
 
-rest55:
+rest67:
 	SUBQ        SI, BX
-	JZ          done56
+	JZ          done68
 	XORL        DI, DI
 	BTSL        BX, DI
 	DECL        DI
@@ -1628,7 +2000,7 @@ rest55:
 	VCVTPS2PD.Z 32(DX)(SI*4), K2, Z3
 	VFMADD231PD Z3, Z2, Z1
 
-done56:
+done68:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -1653,9 +2025,9 @@ TEXT ·momentsAVX512(SB), NOSPLIT, $0-40
 	XORQ         DX, DX
 	LEAQ         -16(CX), BX
 	CMPQ         DX, BX
-	JG           rest58
+	JG           rest70
 
-next57:
+next69:
 	VCVTPS2PD   (AX)(DX*4), Z5
 	VSUBPD      Z0, Z5, Z5
 	VADDPD      Z5, Z1, Z1
@@ -1666,11 +2038,11 @@ next57:
 	VFMADD231PD Z5, Z5, Z4
 	ADDQ        $0x10, DX
 	CMPQ        DX, BX
-	JLE         next57
+	JLE         next69
 
-rest58:
+rest70:
 	SUBQ        DX, CX
-	JZ          done59
+	JZ          done71
 	XORL        BX, BX
 	BTSL        CX, BX
 	DECL        BX
@@ -1689,7 +2061,7 @@ rest58:
 	VADDPD      Z5, Z2, Z2
 	VFMADD231PD Z5, Z5, Z4
 
-done59:
+done71:
 	VADDPD        Z2, Z1, Z1
 	VEXTRACTF64X4 $0x01, Z1, Y0
 	VADDPD        Y0, Y1, Y1
@@ -1720,9 +2092,9 @@ TEXT ·mulScaledAVX512(SB), NOSPLIT, $0-36
 	XORQ         SI, SI
 	LEAQ         -16(BX), DI
 	CMPQ         SI, DI
-	JG           rest61
+	JG           rest73
 
-next60:
+next72:
 	VMOVUPS (CX)(SI*4), Z1
 	VMULPS  Z0, Z1, Z1
 	VMOVUPS (DX)(SI*4), Z2
@@ -1730,11 +2102,11 @@ next60:
 	VMOVUPS Z1, (AX)(SI*4)
 	ADDQ    $0x10, SI
 	CMPQ    SI, DI
-	JLE     next60
+	JLE     next72
 
-rest61:
+rest73:
 	SUBQ      SI, BX
-	JZ        done62
+	JZ        done74
 	XORL      DI, DI
 	BTSL      BX, DI
 	DECL      DI
@@ -1746,7 +2118,7 @@ rest61:
 	VMULPS    Z0, Z1, Z1
 	VMOVUPS   Z1, K1, (AX)(SI*4)
 
-done62:
+done74:
 	VZEROUPPER
 	RET
 
@@ -1761,9 +2133,9 @@ TEXT ·addMulScaledAVX512(SB), NOSPLIT, $0-36
 	XORQ         SI, SI
 	LEAQ         -16(BX), DI
 	CMPQ         SI, DI
-	JG           rest64
+	JG           rest76
 
-next63:
+next75:
 	VMOVUPS     (CX)(SI*4), Z1
 	VMOVUPS     (AX)(SI*4), Z2
 	VMULPS      Z0, Z1, Z1
@@ -1772,11 +2144,11 @@ next63:
 	VMOVUPS     Z2, (AX)(SI*4)
 	ADDQ        $0x10, SI
 	CMPQ        SI, DI
-	JLE         next63
+	JLE         next75
 
-rest64:
+rest76:
 	SUBQ        SI, BX
-	JZ          done65
+	JZ          done77
 	XORL        DI, DI
 	BTSL        BX, DI
 	DECL        DI
@@ -1789,7 +2161,7 @@ rest64:
 	VFMADD231PS Z0, Z1, Z2
 	VMOVUPS     Z2, K1, (AX)(SI*4)
 
-done65:
+done77:
 	VZEROUPPER
 	RET
 
@@ -1807,9 +2179,9 @@ TEXT ·normBackwardAVX512(SB), NOSPLIT, $0-52
 	XORQ         DI, DI
 	LEAQ         -16(SI), R8
 	CMPQ         DI, R8
-	JG           rest67
+	JG           rest79
 
-next66:
+next78:
 	VMOVUPS     (DX)(DI*4), Z3
 	VMOVUPS     (AX)(DI*4), Z4
 	VFMADD132PS Z1, Z2, Z3
@@ -1820,11 +2192,11 @@ next66:
 	VMOVUPS     Z4, (AX)(DI*4)
 	ADDQ        $0x10, DI
 	CMPQ        DI, R8
-	JLE         next66
+	JLE         next78
 
-rest67:
+rest79:
 	SUBQ        DI, SI
-	JZ          done68
+	JZ          done80
 	XORL        R8, R8
 	BTSL        SI, R8
 	DECL        R8
@@ -1839,7 +2211,7 @@ rest67:
 	VFMADD231PS Z0, Z3, Z4
 	VMOVUPS     Z4, K1, (AX)(DI*4)
 
-done68:
+done80:
 	VZEROUPPER
 	RET
 
@@ -1856,9 +2228,9 @@ TEXT ·affineAVX512(SB), NOSPLIT, $0-48
 	XORQ         DI, DI
 	LEAQ         -16(SI), R8
 	CMPQ         DI, R8
-	JG           rest70
+	JG           rest82
 
-next69:
+next81:
 	VMOVUPS     (CX)(DI*4), Z2
 	VMOVUPS     (BX)(DI*4), Z3
 	VSUBPS      Z0, Z2, Z2
@@ -1868,11 +2240,11 @@ next69:
 	VMOVUPS     Z3, (AX)(DI*4)
 	ADDQ        $0x10, DI
 	CMPQ        DI, R8
-	JLE         next69
+	JLE         next81
 
-rest70:
+rest82:
 	SUBQ        DI, SI
-	JZ          done71
+	JZ          done83
 	XORL        R8, R8
 	BTSL        SI, R8
 	DECL        R8
@@ -1886,7 +2258,7 @@ rest70:
 	VFMADD231PS Z0, Z2, Z3
 	VMOVUPS     Z3, K1, (AX)(DI*4)
 
-done71:
+done83:
 	VZEROUPPER
 	RET
 
@@ -1901,9 +2273,9 @@ TEXT ·rotatePairsAVX512(SB), NOSPLIT, $0-36
 	XORQ         SI, SI
 	LEAQ         -16(CX), DI
 	CMPQ         SI, DI
-	JG           rest73
+	JG           rest85
 
-next72:
+next84:
 	VMOVUPS     (AX)(SI*4), Z1
 	VMOVUPS     (BX)(SI*4), Z2
 	VPERMILPS   $0xb1, Z1, Z3
@@ -1914,11 +2286,11 @@ next72:
 	VMOVUPS     Z2, (AX)(SI*4)
 	ADDQ        $0x10, SI
 	CMPQ        SI, DI
-	JLE         next72
+	JLE         next84
 
-rest73:
+rest85:
 	SUBQ        SI, CX
-	JZ          done74
+	JZ          done86
 	XORL        DI, DI
 	BTSL        CX, DI
 	DECL        DI
@@ -1933,7 +2305,7 @@ rest73:
 	VFMADD231PS Z0, Z1, Z2
 	VMOVUPS     Z2, K1, (AX)(SI*4)
 
-done74:
+done86:
 	VZEROUPPER
 	RET
 
@@ -1949,9 +2321,9 @@ TEXT ·rotateHalvesAVX512(SB), NOSPLIT, $0-44
 	XORQ         DI, DI
 	LEAQ         -16(DX), R8
 	CMPQ         DI, R8
-	JG           rest76
+	JG           rest88
 
-next75:
+next87:
 	VMOVUPS     (AX)(DI*4), Z1
 	VMOVUPS     (CX)(DI*4), Z2
 	VMOVUPS     (BX)(DI*4), Z3
@@ -1965,11 +2337,11 @@ next75:
 	VMOVUPS     Z1, (CX)(DI*4)
 	ADDQ        $0x10, DI
 	CMPQ        DI, R8
-	JLE         next75
+	JLE         next87
 
-rest76:
+rest88:
 	SUBQ        DI, DX
-	JZ          done77
+	JZ          done89
 	XORL        R8, R8
 	BTSL        DX, R8
 	DECL        R8
@@ -1987,7 +2359,7 @@ rest76:
 	VMOVUPS     Z0, K1, (AX)(DI*4)
 	VMOVUPS     Z1, K1, (CX)(DI*4)
 
-done77:
+done89:
 	VZEROUPPER
 	RET
 
@@ -2011,9 +2383,9 @@ TEXT ·adamWAVX512(SB), NOSPLIT, $0-48
 	XORQ         DI, DI
 	LEAQ         -16(SI), R8
 	CMPQ         DI, R8
-	JG           rest79
+	JG           rest91
 
-next78:
+next90:
 	VMOVUPS      (CX)(DI*4), Z8
 	VMOVUPS      (DX)(DI*4), Z9
 	VMOVUPS      (BX)(DI*4), Z10
@@ -2035,11 +2407,11 @@ next78:
 	VMOVUPS      Z8, (AX)(DI*4)
 	ADDQ         $0x10, DI
 	CMPQ         DI, R8
-	JLE          next78
+	JLE          next90
 
-rest79:
+rest91:
 	SUBQ         DI, SI
-	JZ           done80
+	JZ           done92
 	XORL         R8, R8
 	BTSL         SI, R8
 	DECL         R8
@@ -2065,7 +2437,7 @@ rest79:
 	VFNMADD231PS Z7, Z9, Z0
 	VMOVUPS      Z0, K1, (AX)(DI*4)
 
-done80:
+done92:
 	VZEROUPPER
 	RET
 
@@ -2095,9 +2467,9 @@ TEXT ·sumExpAVX512(SB), NOSPLIT, $0-40
 	XORQ         DX, DX
 	LEAQ         -16(CX), BX
 	CMPQ         DX, BX
-	JG           rest82
+	JG           rest94
 
-next81:
+next93:
 	VCVTPS2PD    (AX)(DX*4), Z18
 	VSUBPD       Z15, Z18, Z18
 	VMULPD       Z16, Z18, Z18
@@ -2146,11 +2518,11 @@ next81:
 	VADDPD       Z20, Z17, Z17
 	ADDQ         $0x10, DX
 	CMPQ         DX, BX
-	JLE          next81
+	JLE          next93
 
-rest82:
+rest94:
 	SUBQ         DX, CX
-	JZ           done83
+	JZ           done95
 	XORL         BX, BX
 	BTSL         CX, BX
 	DECL         BX
@@ -2205,7 +2577,7 @@ rest82:
 	VMOVAPD.Z    Z0, K1, Z0
 	VADDPD       Z0, Z17, Z17
 
-done83:
+done95:
 	VEXTRACTF64X4 $0x01, Z17, Y0
 	VADDPD        Y0, Y17, Y17
 	VEXTRACTF64X2 $0x01, Y17, X0
@@ -2336,9 +2708,9 @@ TEXT ·divergenceAVX512(SB), NOSPLIT, $0-72
 	XORQ         BX, BX
 	LEAQ         -16(DX), SI
 	CMPQ         BX, SI
-	JG           rest85
+	JG           rest97
 
-next84:
+next96:
 	VCVTPS2PD    (AX)(BX*4), Z21
 	VCVTPS2PD    (CX)(BX*4), Z22
 	VSUBPD       Z22, Z21, Z23
@@ -2437,11 +2809,11 @@ next84:
 	VADDPD       Z23, Z19, Z19
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next84
+	JLE          next96
 
-rest85:
+rest97:
 	SUBQ         BX, DX
-	JZ           done86
+	JZ           done98
 	XORL         SI, SI
 	BTSL         DX, SI
 	DECL         SI
@@ -2546,7 +2918,7 @@ rest85:
 	VMOVAPD.Z    Z0, K1, Z0
 	VADDPD       Z0, Z19, Z19
 
-done86:
+done98:
 	VEXTRACTF64X4 $0x01, Z18, Y0
 	VADDPD        Y0, Y18, Y18
 	VEXTRACTF64X2 $0x01, Y18, X0
@@ -2598,9 +2970,9 @@ TEXT ·writeExpAVX512(SB), NOSPLIT, $0-48
 	XORQ         BX, BX
 	LEAQ         -16(DX), SI
 	CMPQ         BX, SI
-	JG           rest88
+	JG           rest100
 
-next87:
+next99:
 	VCVTPS2PD    (CX)(BX*4), Z18
 	VSUBPD       Z15, Z18, Z18
 	VMULPD       Z16, Z18, Z18
@@ -2653,11 +3025,11 @@ next87:
 	VMOVUPS      Y18, 32(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next87
+	JLE          next99
 
-rest88:
+rest100:
 	SUBQ         BX, DX
-	JZ           done89
+	JZ           done101
 	XORL         SI, SI
 	BTSL         DX, SI
 	DECL         SI
@@ -2716,7 +3088,7 @@ rest88:
 	VCVTPD2PS    Z0, Y0
 	VMOVUPS      Y0, K2, 32(AX)(BX*4)
 
-done89:
+done101:
 	VZEROUPPER
 	RET
 
@@ -2749,9 +3121,9 @@ TEXT ·writeDifferenceAVX512(SB), NOSPLIT, $0-64
 	XORQ         BX, BX
 	LEAQ         -16(DX), SI
 	CMPQ         BX, SI
-	JG           rest91
+	JG           rest103
 
-next90:
+next102:
 	VCVTPS2PD    (AX)(BX*4), Z20
 	VSUBPD       Z15, Z20, Z20
 	VMULPD       Z17, Z20, Z20
@@ -2852,11 +3224,11 @@ next90:
 	VMOVUPS      Y20, 32(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next90
+	JLE          next102
 
-rest91:
+rest103:
 	SUBQ         BX, DX
-	JZ           done92
+	JZ           done104
 	XORL         SI, SI
 	BTSL         DX, SI
 	DECL         SI
@@ -2963,7 +3335,7 @@ rest91:
 	VCVTPD2PS    Z21, Y0
 	VMOVUPS      Y0, K2, 32(AX)(BX*4)
 
-done92:
+done104:
 	VZEROUPPER
 	RET
 
@@ -2995,9 +3367,9 @@ TEXT ·writeReverseAVX512(SB), NOSPLIT, $0-56
 	XORQ         BX, BX
 	LEAQ         -16(DX), SI
 	CMPQ         BX, SI
-	JG           rest94
+	JG           rest106
 
-next93:
+next105:
 	VCVTPS2PD    (AX)(BX*4), Z19
 	VCVTPS2PD    (CX)(BX*4), Z20
 	VSUBPD       Z20, Z19, Z20
@@ -3060,11 +3432,11 @@ next93:
 	VMOVUPS      Y19, 32(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next93
+	JLE          next105
 
-rest94:
+rest106:
 	SUBQ         BX, DX
-	JZ           done95
+	JZ           done107
 	XORL         SI, SI
 	BTSL         DX, SI
 	DECL         SI
@@ -3133,7 +3505,7 @@ rest94:
 	VCVTPD2PS    Z0, Y0
 	VMOVUPS      Y0, K2, 32(AX)(BX*4)
 
-done95:
+done107:
 	VZEROUPPER
 	RET
 
@@ -3146,9 +3518,9 @@ TEXT ·expAVX2(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest97
+	JG   rest109
 
-next96:
+next108:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      float_42b20000<>+0(SB), Y1
 	VMINPS       Y0, Y1, Y0
@@ -3205,11 +3577,11 @@ next96:
 	VMOVUPS      Y2, 32(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next96
+	JLE          next108
 
-rest97:
+rest109:
 	SUBQ         BX, DX
-	JZ           done98
+	JZ           done110
 	LEAQ         window<>+0(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -3270,7 +3642,7 @@ rest97:
 	VMULPS       Y2, Y3, Y3
 	VMASKMOVPS   Y3, Y1, 32(AX)(BX*4)
 
-done98:
+done110:
 	VZEROUPPER
 	RET
 
@@ -3332,9 +3704,9 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-40
 	XORQ         BX, BX
 	LEAQ         -16(DX), SI
 	CMPQ         BX, SI
-	JG           rest100
+	JG           rest112
 
-next99:
+next111:
 	VMOVUPS      (CX)(BX*4), Y5
 	VSUBPS       Y0, Y5, Y5
 	VMOVUPS      float_42b20000<>+0(SB), Y6
@@ -3403,11 +3775,11 @@ next99:
 	VADDPD       Y5, Y4, Y4
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next99
+	JLE          next111
 
-rest100:
+rest112:
 	SUBQ         BX, DX
-	JZ           done101
+	JZ           done113
 	LEAQ         window<>+0(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -3482,7 +3854,7 @@ rest100:
 	VADDPD       Y5, Y3, Y3
 	VADDPD       Y0, Y4, Y4
 
-done101:
+done113:
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y4, Y2, Y2
 	VADDPD       Y2, Y1, Y1
@@ -3503,9 +3875,9 @@ TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest103
+	JG   rest115
 
-next102:
+next114:
 	VMOVUPS      (CX)(BX*4), Y0
 	VXORPS       Y1, Y1, Y1
 	VSUBPS       Y0, Y1, Y1
@@ -3572,11 +3944,11 @@ next102:
 	VMOVUPS      Y3, 32(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next102
+	JLE          next114
 
-rest103:
+rest115:
 	SUBQ         BX, DX
-	JZ           done104
+	JZ           done116
 	LEAQ         window<>+0(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -3647,7 +4019,7 @@ rest103:
 	VDIVPS       Y4, Y0, Y4
 	VMASKMOVPS   Y4, Y1, 32(AX)(BX*4)
 
-done104:
+done116:
 	VZEROUPPER
 	RET
 
@@ -3661,9 +4033,9 @@ TEXT ·siluMulAVX2(SB), NOSPLIT, $0-32
 	XORQ SI, SI
 	LEAQ -16(BX), DI
 	CMPQ SI, DI
-	JG   rest106
+	JG   rest118
 
-next105:
+next117:
 	VMOVUPS      (CX)(SI*4), Y0
 	VXORPS       Y1, Y1, Y1
 	VSUBPS       Y0, Y1, Y1
@@ -3736,11 +4108,11 @@ next105:
 	VMOVUPS      Y4, 32(AX)(SI*4)
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
-	JLE          next105
+	JLE          next117
 
-rest106:
+rest118:
 	SUBQ         SI, BX
-	JZ           done107
+	JZ           done119
 	LEAQ         window<>+0(SB), DI
 	SHLQ         $0x02, BX
 	SUBQ         BX, DI
@@ -3817,7 +4189,7 @@ rest106:
 	VMULPS       Y0, Y5, Y5
 	VMASKMOVPS   Y5, Y1, 32(AX)(SI*4)
 
-done107:
+done119:
 	VZEROUPPER
 	RET
 
@@ -3833,9 +4205,9 @@ TEXT ·siluMulBackwardAVX2(SB), NOSPLIT, $0-48
 	XORQ R8, R8
 	LEAQ -16(DI), R9
 	CMPQ R8, R9
-	JG   rest109
+	JG   rest121
 
-next108:
+next120:
 	VMOVUPS      (DX)(R8*4), Y0
 	VMOVUPS      (SI)(R8*4), Y1
 	VXORPS       Y2, Y2, Y2
@@ -3928,11 +4300,11 @@ next108:
 	VMOVUPS      Y0, 32(AX)(R8*4)
 	ADDQ         $0x10, R8
 	CMPQ         R8, R9
-	JLE          next108
+	JLE          next120
 
-rest109:
+rest121:
 	SUBQ         R8, DI
-	JZ           done110
+	JZ           done122
 	LEAQ         window<>+0(SB), R9
 	SHLQ         $0x02, DI
 	SUBQ         DI, R9
@@ -4029,7 +4401,7 @@ rest109:
 	VFMADD231PS  Y2, Y3, Y0
 	VMASKMOVPS   Y0, Y1, 32(AX)(R8*4)
 
-done110:
+done122:
 	VZEROUPPER
 	RET
 
@@ -4042,9 +4414,9 @@ TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest112
+	JG   rest124
 
-next111:
+next123:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMULPS       Y0, Y0, Y1
 	VMOVUPS      float_bd922279<>+0(SB), Y2
@@ -4117,11 +4489,11 @@ next111:
 	VMOVUPS      Y4, 32(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next111
+	JLE          next123
 
-rest112:
+rest124:
 	SUBQ         BX, DX
-	JZ           done113
+	JZ           done125
 	LEAQ         window<>+0(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -4198,7 +4570,7 @@ rest112:
 	VMULPS       Y0, Y5, Y5
 	VMASKMOVPS   Y5, Y1, 32(AX)(BX*4)
 
-done113:
+done125:
 	VZEROUPPER
 	RET
 
@@ -4212,9 +4584,9 @@ TEXT ·geluTanhBackwardAVX2(SB), NOSPLIT, $0-32
 	XORQ SI, SI
 	LEAQ -16(BX), DI
 	CMPQ SI, DI
-	JG   rest115
+	JG   rest127
 
-next114:
+next126:
 	VMOVUPS      (CX)(SI*4), Y0
 	VMOVUPS      float_41a00000<>+0(SB), Y1
 	VMINPS       Y0, Y1, Y0
@@ -4313,11 +4685,11 @@ next114:
 	VMOVUPS      Y0, 32(AX)(SI*4)
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
-	JLE          next114
+	JLE          next126
 
-rest115:
+rest127:
 	SUBQ         SI, BX
-	JZ           done116
+	JZ           done128
 	LEAQ         window<>+0(SB), DI
 	SHLQ         $0x02, BX
 	SUBQ         BX, DI
@@ -4420,7 +4792,437 @@ rest115:
 	VFMADD231PS  Y2, Y6, Y0
 	VMASKMOVPS   Y0, Y1, 32(AX)(SI*4)
 
-done116:
+done128:
+	VZEROUPPER
+	RET
+
+// func geluMulAVX2(h *float32, gate *float32, up *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluMulAVX2(SB), NOSPLIT, $0-32
+	MOVQ h+0(FP), AX
+	MOVQ gate+8(FP), CX
+	MOVQ up+16(FP), DX
+	MOVQ n+24(FP), BX
+	XORQ SI, SI
+	LEAQ -16(BX), DI
+	CMPQ SI, DI
+	JG   rest130
+
+next129:
+	VMOVUPS      (CX)(SI*4), Y0
+	VMULPS       Y0, Y0, Y1
+	VMOVUPS      float_bd922279<>+0(SB), Y2
+	VFMADD213PS  float_bfcc422a<>+0(SB), Y1, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      float_3f800000<>+0(SB), Y1
+	VMOVUPS      float_42b20000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      float_c2d00000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       float_3fb8aa3b<>+0(SB), Y2, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS float_3f318000<>+0(SB), Y3, Y2
+	VFNMADD231PS float_b95e8083<>+0(SB), Y3, Y2
+	VMOVUPS      float_39500d01<>+0(SB), Y4
+	VFMADD213PS  float_3ab60b61<>+0(SB), Y2, Y4
+	VFMADD213PS  float_3c088889<>+0(SB), Y2, Y4
+	VFMADD213PS  float_3d2aaaab<>+0(SB), Y2, Y4
+	VFMADD213PS  float_3e2aaaab<>+0(SB), Y2, Y4
+	VFMADD213PS  float_3f000000<>+0(SB), Y2, Y4
+	VFMADD213PS  float_3f800000<>+0(SB), Y2, Y4
+	VFMADD213PS  float_3f800000<>+0(SB), Y2, Y4
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y2
+	VPSUBD       Y2, Y3, Y3
+	VPADDD       float_0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y4, Y4
+	VPADDD       float_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VADDPS       Y1, Y4, Y4
+	VDIVPS       Y4, Y1, Y4
+	VMULPS       Y0, Y4, Y4
+	VMOVUPS      (DX)(SI*4), Y0
+	VMULPS       Y0, Y4, Y4
+	VMOVUPS      Y4, (AX)(SI*4)
+	VMOVUPS      32(CX)(SI*4), Y0
+	VMULPS       Y0, Y0, Y1
+	VMOVUPS      float_bd922279<>+0(SB), Y2
+	VFMADD213PS  float_bfcc422a<>+0(SB), Y1, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      float_3f800000<>+0(SB), Y1
+	VMOVUPS      float_42b20000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      float_c2d00000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       float_3fb8aa3b<>+0(SB), Y2, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS float_3f318000<>+0(SB), Y3, Y2
+	VFNMADD231PS float_b95e8083<>+0(SB), Y3, Y2
+	VMOVUPS      float_39500d01<>+0(SB), Y4
+	VFMADD213PS  float_3ab60b61<>+0(SB), Y2, Y4
+	VFMADD213PS  float_3c088889<>+0(SB), Y2, Y4
+	VFMADD213PS  float_3d2aaaab<>+0(SB), Y2, Y4
+	VFMADD213PS  float_3e2aaaab<>+0(SB), Y2, Y4
+	VFMADD213PS  float_3f000000<>+0(SB), Y2, Y4
+	VFMADD213PS  float_3f800000<>+0(SB), Y2, Y4
+	VFMADD213PS  float_3f800000<>+0(SB), Y2, Y4
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y2
+	VPSUBD       Y2, Y3, Y3
+	VPADDD       float_0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y4, Y4
+	VPADDD       float_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VADDPS       Y1, Y4, Y4
+	VDIVPS       Y4, Y1, Y4
+	VMULPS       Y0, Y4, Y4
+	VMOVUPS      32(DX)(SI*4), Y0
+	VMULPS       Y0, Y4, Y4
+	VMOVUPS      Y4, 32(AX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, DI
+	JLE          next129
+
+rest130:
+	SUBQ         SI, BX
+	JZ           done131
+	LEAQ         window<>+0(SB), DI
+	SHLQ         $0x02, BX
+	SUBQ         BX, DI
+	VMOVDQU      64(DI), Y0
+	VMOVDQU      96(DI), Y1
+	VMASKMOVPS   (CX)(SI*4), Y0, Y2
+	VMULPS       Y2, Y2, Y3
+	VMOVUPS      float_bd922279<>+0(SB), Y4
+	VFMADD213PS  float_bfcc422a<>+0(SB), Y3, Y4
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      float_3f800000<>+0(SB), Y3
+	VMOVUPS      float_42b20000<>+0(SB), Y5
+	VMINPS       Y4, Y5, Y4
+	VMOVUPS      float_c2d00000<>+0(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VMULPS       float_3fb8aa3b<>+0(SB), Y4, Y5
+	VROUNDPS     $0x08, Y5, Y5
+	VFNMADD231PS float_3f318000<>+0(SB), Y5, Y4
+	VFNMADD231PS float_b95e8083<>+0(SB), Y5, Y4
+	VMOVUPS      float_39500d01<>+0(SB), Y6
+	VFMADD213PS  float_3ab60b61<>+0(SB), Y4, Y6
+	VFMADD213PS  float_3c088889<>+0(SB), Y4, Y6
+	VFMADD213PS  float_3d2aaaab<>+0(SB), Y4, Y6
+	VFMADD213PS  float_3e2aaaab<>+0(SB), Y4, Y6
+	VFMADD213PS  float_3f000000<>+0(SB), Y4, Y6
+	VFMADD213PS  float_3f800000<>+0(SB), Y4, Y6
+	VFMADD213PS  float_3f800000<>+0(SB), Y4, Y6
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y5, Y4
+	VPSUBD       Y4, Y5, Y5
+	VPADDD       float_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y6, Y6
+	VPADDD       float_0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VADDPS       Y3, Y6, Y6
+	VDIVPS       Y6, Y3, Y6
+	VMULPS       Y2, Y6, Y6
+	VMASKMOVPS   (DX)(SI*4), Y0, Y2
+	VMULPS       Y2, Y6, Y6
+	VMASKMOVPS   Y6, Y0, (AX)(SI*4)
+	VMASKMOVPS   32(CX)(SI*4), Y1, Y0
+	VMULPS       Y0, Y0, Y2
+	VMOVUPS      float_bd922279<>+0(SB), Y3
+	VFMADD213PS  float_bfcc422a<>+0(SB), Y2, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      float_3f800000<>+0(SB), Y2
+	VMOVUPS      float_42b20000<>+0(SB), Y4
+	VMINPS       Y3, Y4, Y3
+	VMOVUPS      float_c2d00000<>+0(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMULPS       float_3fb8aa3b<>+0(SB), Y3, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VFNMADD231PS float_3f318000<>+0(SB), Y4, Y3
+	VFNMADD231PS float_b95e8083<>+0(SB), Y4, Y3
+	VMOVUPS      float_39500d01<>+0(SB), Y5
+	VFMADD213PS  float_3ab60b61<>+0(SB), Y3, Y5
+	VFMADD213PS  float_3c088889<>+0(SB), Y3, Y5
+	VFMADD213PS  float_3d2aaaab<>+0(SB), Y3, Y5
+	VFMADD213PS  float_3e2aaaab<>+0(SB), Y3, Y5
+	VFMADD213PS  float_3f000000<>+0(SB), Y3, Y5
+	VFMADD213PS  float_3f800000<>+0(SB), Y3, Y5
+	VFMADD213PS  float_3f800000<>+0(SB), Y3, Y5
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y3
+	VPSUBD       Y3, Y4, Y4
+	VPADDD       float_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y5, Y5
+	VPADDD       float_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VADDPS       Y2, Y5, Y5
+	VDIVPS       Y5, Y2, Y5
+	VMULPS       Y0, Y5, Y5
+	VMASKMOVPS   32(DX)(SI*4), Y1, Y0
+	VMULPS       Y0, Y5, Y5
+	VMASKMOVPS   Y5, Y1, 32(AX)(SI*4)
+
+done131:
+	VZEROUPPER
+	RET
+
+// func geluMulBackwardAVX2(dGate *float32, dUp *float32, gate *float32, up *float32, dh *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·geluMulBackwardAVX2(SB), NOSPLIT, $0-48
+	MOVQ dGate+0(FP), AX
+	MOVQ dUp+8(FP), CX
+	MOVQ gate+16(FP), DX
+	MOVQ up+24(FP), BX
+	MOVQ dh+32(FP), SI
+	MOVQ n+40(FP), DI
+	XORQ R8, R8
+	LEAQ -16(DI), R9
+	CMPQ R8, R9
+	JG   rest133
+
+next132:
+	VMOVUPS      (DX)(R8*4), Y0
+	VMOVUPS      float_41a00000<>+0(SB), Y1
+	VMINPS       Y0, Y1, Y0
+	VMOVUPS      float_c1a00000<>+0(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VMULPS       Y0, Y0, Y1
+	VMOVUPS      float_bd922279<>+0(SB), Y2
+	VFMADD213PS  float_bfcc422a<>+0(SB), Y1, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      float_3f800000<>+0(SB), Y3
+	VMOVUPS      float_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMOVUPS      float_c2d00000<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMULPS       float_3fb8aa3b<>+0(SB), Y2, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VFNMADD231PS float_3f318000<>+0(SB), Y4, Y2
+	VFNMADD231PS float_b95e8083<>+0(SB), Y4, Y2
+	VMOVUPS      float_39500d01<>+0(SB), Y5
+	VFMADD213PS  float_3ab60b61<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3c088889<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3d2aaaab<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3e2aaaab<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3f000000<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3f800000<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3f800000<>+0(SB), Y2, Y5
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPADDD       float_0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y5, Y5
+	VPADDD       float_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VADDPS       Y3, Y5, Y5
+	VDIVPS       Y5, Y3, Y5
+	VMOVUPS      (SI)(R8*4), Y2
+	VMOVUPS      (DX)(R8*4), Y3
+	VMOVUPS      (CX)(R8*4), Y4
+	VMULPS       Y5, Y3, Y3
+	VFMADD231PS  Y2, Y3, Y4
+	VMOVUPS      Y4, (CX)(R8*4)
+	VMOVUPS      float_3e5b33b6<>+0(SB), Y3
+	VFMADD213PS  float_3fcc422a<>+0(SB), Y1, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      float_3f800000<>+0(SB), Y0
+	VSUBPS       Y5, Y0, Y0
+	VMULPS       Y5, Y0, Y0
+	VFMADD231PS  Y0, Y3, Y5
+	VMOVUPS      (BX)(R8*4), Y0
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      (AX)(R8*4), Y0
+	VFMADD231PS  Y5, Y2, Y0
+	VMOVUPS      Y0, (AX)(R8*4)
+	VMOVUPS      32(DX)(R8*4), Y0
+	VMOVUPS      float_41a00000<>+0(SB), Y1
+	VMINPS       Y0, Y1, Y0
+	VMOVUPS      float_c1a00000<>+0(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VMULPS       Y0, Y0, Y1
+	VMOVUPS      float_bd922279<>+0(SB), Y2
+	VFMADD213PS  float_bfcc422a<>+0(SB), Y1, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      float_3f800000<>+0(SB), Y3
+	VMOVUPS      float_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMOVUPS      float_c2d00000<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMULPS       float_3fb8aa3b<>+0(SB), Y2, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VFNMADD231PS float_3f318000<>+0(SB), Y4, Y2
+	VFNMADD231PS float_b95e8083<>+0(SB), Y4, Y2
+	VMOVUPS      float_39500d01<>+0(SB), Y5
+	VFMADD213PS  float_3ab60b61<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3c088889<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3d2aaaab<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3e2aaaab<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3f000000<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3f800000<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3f800000<>+0(SB), Y2, Y5
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPADDD       float_0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y5, Y5
+	VPADDD       float_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VADDPS       Y3, Y5, Y5
+	VDIVPS       Y5, Y3, Y5
+	VMOVUPS      32(SI)(R8*4), Y2
+	VMOVUPS      32(DX)(R8*4), Y3
+	VMOVUPS      32(CX)(R8*4), Y4
+	VMULPS       Y5, Y3, Y3
+	VFMADD231PS  Y2, Y3, Y4
+	VMOVUPS      Y4, 32(CX)(R8*4)
+	VMOVUPS      float_3e5b33b6<>+0(SB), Y3
+	VFMADD213PS  float_3fcc422a<>+0(SB), Y1, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      float_3f800000<>+0(SB), Y0
+	VSUBPS       Y5, Y0, Y0
+	VMULPS       Y5, Y0, Y0
+	VFMADD231PS  Y0, Y3, Y5
+	VMOVUPS      32(BX)(R8*4), Y0
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      32(AX)(R8*4), Y0
+	VFMADD231PS  Y5, Y2, Y0
+	VMOVUPS      Y0, 32(AX)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, R9
+	JLE          next132
+
+rest133:
+	SUBQ         R8, DI
+	JZ           done134
+	LEAQ         window<>+0(SB), R9
+	SHLQ         $0x02, DI
+	SUBQ         DI, R9
+	VMOVDQU      64(R9), Y0
+	VMOVDQU      96(R9), Y1
+	VMASKMOVPS   (DX)(R8*4), Y0, Y2
+	VMOVUPS      float_41a00000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      float_c1a00000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       Y2, Y2, Y3
+	VMOVUPS      float_bd922279<>+0(SB), Y4
+	VFMADD213PS  float_bfcc422a<>+0(SB), Y3, Y4
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      float_3f800000<>+0(SB), Y5
+	VMOVUPS      float_42b20000<>+0(SB), Y6
+	VMINPS       Y4, Y6, Y4
+	VMOVUPS      float_c2d00000<>+0(SB), Y6
+	VMAXPS       Y4, Y6, Y4
+	VMULPS       float_3fb8aa3b<>+0(SB), Y4, Y6
+	VROUNDPS     $0x08, Y6, Y6
+	VFNMADD231PS float_3f318000<>+0(SB), Y6, Y4
+	VFNMADD231PS float_b95e8083<>+0(SB), Y6, Y4
+	VMOVUPS      float_39500d01<>+0(SB), Y7
+	VFMADD213PS  float_3ab60b61<>+0(SB), Y4, Y7
+	VFMADD213PS  float_3c088889<>+0(SB), Y4, Y7
+	VFMADD213PS  float_3d2aaaab<>+0(SB), Y4, Y7
+	VFMADD213PS  float_3e2aaaab<>+0(SB), Y4, Y7
+	VFMADD213PS  float_3f000000<>+0(SB), Y4, Y7
+	VFMADD213PS  float_3f800000<>+0(SB), Y4, Y7
+	VFMADD213PS  float_3f800000<>+0(SB), Y4, Y7
+	VCVTPS2DQ    Y6, Y6
+	VPSRAD       $0x01, Y6, Y4
+	VPSUBD       Y4, Y6, Y6
+	VPADDD       float_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y7, Y7
+	VPADDD       float_0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VADDPS       Y5, Y7, Y7
+	VDIVPS       Y7, Y5, Y7
+	VMASKMOVPS   (SI)(R8*4), Y0, Y4
+	VMASKMOVPS   (DX)(R8*4), Y0, Y5
+	VMASKMOVPS   (CX)(R8*4), Y0, Y6
+	VMULPS       Y7, Y5, Y5
+	VFMADD231PS  Y4, Y5, Y6
+	VMASKMOVPS   Y6, Y0, (CX)(R8*4)
+	VMOVUPS      float_3e5b33b6<>+0(SB), Y5
+	VFMADD213PS  float_3fcc422a<>+0(SB), Y3, Y5
+	VMULPS       Y2, Y5, Y5
+	VMOVUPS      float_3f800000<>+0(SB), Y2
+	VSUBPS       Y7, Y2, Y2
+	VMULPS       Y7, Y2, Y2
+	VFMADD231PS  Y2, Y5, Y7
+	VMASKMOVPS   (BX)(R8*4), Y0, Y2
+	VMULPS       Y2, Y4, Y4
+	VMASKMOVPS   (AX)(R8*4), Y0, Y2
+	VFMADD231PS  Y7, Y4, Y2
+	VMASKMOVPS   Y2, Y0, (AX)(R8*4)
+	VMASKMOVPS   32(DX)(R8*4), Y1, Y0
+	VMOVUPS      float_41a00000<>+0(SB), Y2
+	VMINPS       Y0, Y2, Y0
+	VMOVUPS      float_c1a00000<>+0(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMULPS       Y0, Y0, Y2
+	VMOVUPS      float_bd922279<>+0(SB), Y3
+	VFMADD213PS  float_bfcc422a<>+0(SB), Y2, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      float_3f800000<>+0(SB), Y4
+	VMOVUPS      float_42b20000<>+0(SB), Y5
+	VMINPS       Y3, Y5, Y3
+	VMOVUPS      float_c2d00000<>+0(SB), Y5
+	VMAXPS       Y3, Y5, Y3
+	VMULPS       float_3fb8aa3b<>+0(SB), Y3, Y5
+	VROUNDPS     $0x08, Y5, Y5
+	VFNMADD231PS float_3f318000<>+0(SB), Y5, Y3
+	VFNMADD231PS float_b95e8083<>+0(SB), Y5, Y3
+	VMOVUPS      float_39500d01<>+0(SB), Y6
+	VFMADD213PS  float_3ab60b61<>+0(SB), Y3, Y6
+	VFMADD213PS  float_3c088889<>+0(SB), Y3, Y6
+	VFMADD213PS  float_3d2aaaab<>+0(SB), Y3, Y6
+	VFMADD213PS  float_3e2aaaab<>+0(SB), Y3, Y6
+	VFMADD213PS  float_3f000000<>+0(SB), Y3, Y6
+	VFMADD213PS  float_3f800000<>+0(SB), Y3, Y6
+	VFMADD213PS  float_3f800000<>+0(SB), Y3, Y6
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y5, Y3
+	VPSUBD       Y3, Y5, Y5
+	VPADDD       float_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y6, Y6
+	VPADDD       float_0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VADDPS       Y4, Y6, Y6
+	VDIVPS       Y6, Y4, Y6
+	VMASKMOVPS   32(SI)(R8*4), Y1, Y3
+	VMASKMOVPS   32(DX)(R8*4), Y1, Y4
+	VMASKMOVPS   32(CX)(R8*4), Y1, Y5
+	VMULPS       Y6, Y4, Y4
+	VFMADD231PS  Y3, Y4, Y5
+	VMASKMOVPS   Y5, Y1, 32(CX)(R8*4)
+	VMOVUPS      float_3e5b33b6<>+0(SB), Y4
+	VFMADD213PS  float_3fcc422a<>+0(SB), Y2, Y4
+	VMULPS       Y0, Y4, Y4
+	VMOVUPS      float_3f800000<>+0(SB), Y0
+	VSUBPS       Y6, Y0, Y0
+	VMULPS       Y6, Y0, Y0
+	VFMADD231PS  Y0, Y4, Y6
+	VMASKMOVPS   32(BX)(R8*4), Y1, Y0
+	VMULPS       Y0, Y3, Y3
+	VMASKMOVPS   32(AX)(R8*4), Y1, Y0
+	VFMADD231PS  Y6, Y3, Y0
+	VMASKMOVPS   Y0, Y1, 32(AX)(R8*4)
+
+done134:
 	VZEROUPPER
 	RET
 
@@ -4433,9 +5235,9 @@ TEXT ·geluErfAVX2(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest118
+	JG   rest136
 
-next117:
+next135:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMULPS       Y0, Y0, Y1
 	VMULPS       float_bf000000<>+0(SB), Y1, Y1
@@ -4532,11 +5334,11 @@ next117:
 	VMOVUPS      Y1, 32(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next117
+	JLE          next135
 
-rest118:
+rest136:
 	SUBQ         BX, DX
-	JZ           done119
+	JZ           done137
 	LEAQ         window<>+0(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -4637,7 +5439,7 @@ rest118:
 	VMULPS       Y0, Y2, Y2
 	VMASKMOVPS   Y2, Y1, 32(AX)(BX*4)
 
-done119:
+done137:
 	VZEROUPPER
 	RET
 
@@ -4651,9 +5453,9 @@ TEXT ·geluErfBackwardAVX2(SB), NOSPLIT, $0-32
 	XORQ SI, SI
 	LEAQ -16(BX), DI
 	CMPQ SI, DI
-	JG   rest121
+	JG   rest139
 
-next120:
+next138:
 	VMOVUPS      (CX)(SI*4), Y0
 	VMULPS       Y0, Y0, Y1
 	VMULPS       float_bf000000<>+0(SB), Y1, Y1
@@ -4758,11 +5560,11 @@ next120:
 	VMOVUPS      Y0, 32(AX)(SI*4)
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
-	JLE          next120
+	JLE          next138
 
-rest121:
+rest139:
 	SUBQ         SI, BX
-	JZ           done122
+	JZ           done140
 	LEAQ         window<>+0(SB), DI
 	SHLQ         $0x02, BX
 	SUBQ         BX, DI
@@ -4871,7 +5673,207 @@ rest121:
 	VFMADD231PS  Y3, Y2, Y0
 	VMASKMOVPS   Y0, Y1, 32(AX)(SI*4)
 
-done122:
+done140:
+	VZEROUPPER
+	RET
+
+// func softCapAVX2(x *float32, n int, bound float32, double float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·softCapAVX2(SB), NOSPLIT, $0-24
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	VBROADCASTSS bound+16(FP), Y0
+	VBROADCASTSS double+20(FP), Y1
+	XORQ         DX, DX
+	LEAQ         -16(CX), BX
+	CMPQ         DX, BX
+	JG           rest142
+
+next141:
+	VMOVUPS      (AX)(DX*4), Y2
+	VMULPS       Y1, Y2, Y2
+	VMOVUPS      float_41a00000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y3
+	VMOVUPS      float_c1a00000<>+0(SB), Y2
+	VMAXPS       Y3, Y2, Y2
+	VMULPS       float_3fb8aa3b<>+0(SB), Y2, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VFNMADD231PS float_3f318000<>+0(SB), Y4, Y2
+	VFNMADD231PS float_b95e8083<>+0(SB), Y4, Y2
+	VMOVUPS      float_39500d01<>+0(SB), Y3
+	VFMADD213PS  float_3ab60b61<>+0(SB), Y2, Y3
+	VFMADD213PS  float_3c088889<>+0(SB), Y2, Y3
+	VFMADD213PS  float_3d2aaaab<>+0(SB), Y2, Y3
+	VFMADD213PS  float_3e2aaaab<>+0(SB), Y2, Y3
+	VFMADD213PS  float_3f000000<>+0(SB), Y2, Y3
+	VFMADD213PS  float_3f800000<>+0(SB), Y2, Y3
+	VMULPS       Y2, Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPADDD       float_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMOVUPS      float_3f800000<>+0(SB), Y2
+	VSUBPS       Y2, Y4, Y2
+	VFMADD213PS  Y2, Y4, Y3
+	VADDPS       float_40000000<>+0(SB), Y3, Y2
+	VDIVPS       Y2, Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      Y3, (AX)(DX*4)
+	VMOVUPS      32(AX)(DX*4), Y2
+	VMULPS       Y1, Y2, Y2
+	VMOVUPS      float_41a00000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y3
+	VMOVUPS      float_c1a00000<>+0(SB), Y2
+	VMAXPS       Y3, Y2, Y2
+	VMULPS       float_3fb8aa3b<>+0(SB), Y2, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VFNMADD231PS float_3f318000<>+0(SB), Y4, Y2
+	VFNMADD231PS float_b95e8083<>+0(SB), Y4, Y2
+	VMOVUPS      float_39500d01<>+0(SB), Y3
+	VFMADD213PS  float_3ab60b61<>+0(SB), Y2, Y3
+	VFMADD213PS  float_3c088889<>+0(SB), Y2, Y3
+	VFMADD213PS  float_3d2aaaab<>+0(SB), Y2, Y3
+	VFMADD213PS  float_3e2aaaab<>+0(SB), Y2, Y3
+	VFMADD213PS  float_3f000000<>+0(SB), Y2, Y3
+	VFMADD213PS  float_3f800000<>+0(SB), Y2, Y3
+	VMULPS       Y2, Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPADDD       float_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMOVUPS      float_3f800000<>+0(SB), Y2
+	VSUBPS       Y2, Y4, Y2
+	VFMADD213PS  Y2, Y4, Y3
+	VADDPS       float_40000000<>+0(SB), Y3, Y2
+	VDIVPS       Y2, Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      Y3, 32(AX)(DX*4)
+	ADDQ         $0x10, DX
+	CMPQ         DX, BX
+	JLE          next141
+
+rest142:
+	SUBQ         DX, CX
+	JZ           done143
+	LEAQ         window<>+0(SB), BX
+	SHLQ         $0x02, CX
+	SUBQ         CX, BX
+	VMOVDQU      64(BX), Y2
+	VMOVDQU      96(BX), Y3
+	VMASKMOVPS   (AX)(DX*4), Y2, Y4
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      float_41a00000<>+0(SB), Y5
+	VMINPS       Y4, Y5, Y5
+	VMOVUPS      float_c1a00000<>+0(SB), Y4
+	VMAXPS       Y5, Y4, Y4
+	VMULPS       float_3fb8aa3b<>+0(SB), Y4, Y6
+	VROUNDPS     $0x08, Y6, Y6
+	VFNMADD231PS float_3f318000<>+0(SB), Y6, Y4
+	VFNMADD231PS float_b95e8083<>+0(SB), Y6, Y4
+	VMOVUPS      float_39500d01<>+0(SB), Y5
+	VFMADD213PS  float_3ab60b61<>+0(SB), Y4, Y5
+	VFMADD213PS  float_3c088889<>+0(SB), Y4, Y5
+	VFMADD213PS  float_3d2aaaab<>+0(SB), Y4, Y5
+	VFMADD213PS  float_3e2aaaab<>+0(SB), Y4, Y5
+	VFMADD213PS  float_3f000000<>+0(SB), Y4, Y5
+	VFMADD213PS  float_3f800000<>+0(SB), Y4, Y5
+	VMULPS       Y4, Y5, Y5
+	VCVTPS2DQ    Y6, Y6
+	VPADDD       float_0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMOVUPS      float_3f800000<>+0(SB), Y4
+	VSUBPS       Y4, Y6, Y4
+	VFMADD213PS  Y4, Y6, Y5
+	VADDPS       float_40000000<>+0(SB), Y5, Y4
+	VDIVPS       Y4, Y5, Y5
+	VMULPS       Y0, Y5, Y5
+	VMASKMOVPS   Y5, Y2, (AX)(DX*4)
+	VMASKMOVPS   32(AX)(DX*4), Y3, Y2
+	VMULPS       Y1, Y2, Y2
+	VMOVUPS      float_41a00000<>+0(SB), Y1
+	VMINPS       Y2, Y1, Y1
+	VMOVUPS      float_c1a00000<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y2
+	VMULPS       float_3fb8aa3b<>+0(SB), Y2, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VFNMADD231PS float_3f318000<>+0(SB), Y4, Y2
+	VFNMADD231PS float_b95e8083<>+0(SB), Y4, Y2
+	VMOVUPS      float_39500d01<>+0(SB), Y1
+	VFMADD213PS  float_3ab60b61<>+0(SB), Y2, Y1
+	VFMADD213PS  float_3c088889<>+0(SB), Y2, Y1
+	VFMADD213PS  float_3d2aaaab<>+0(SB), Y2, Y1
+	VFMADD213PS  float_3e2aaaab<>+0(SB), Y2, Y1
+	VFMADD213PS  float_3f000000<>+0(SB), Y2, Y1
+	VFMADD213PS  float_3f800000<>+0(SB), Y2, Y1
+	VMULPS       Y2, Y1, Y1
+	VCVTPS2DQ    Y4, Y4
+	VPADDD       float_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMOVUPS      float_3f800000<>+0(SB), Y2
+	VSUBPS       Y2, Y4, Y2
+	VFMADD213PS  Y2, Y4, Y1
+	VADDPS       float_40000000<>+0(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMASKMOVPS   Y1, Y3, 32(AX)(DX*4)
+
+done143:
+	VZEROUPPER
+	RET
+
+// func softCapBackwardAVX2(dx *float32, y *float32, n int, inverse float32)
+// Requires: AVX, FMA3
+TEXT ·softCapBackwardAVX2(SB), NOSPLIT, $0-28
+	MOVQ         dx+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS inverse+24(FP), Y0
+	XORQ         BX, BX
+	LEAQ         -16(DX), SI
+	CMPQ         BX, SI
+	JG           rest145
+
+next144:
+	VMOVUPS      (CX)(BX*4), Y1
+	VMOVUPS      (AX)(BX*4), Y2
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      float_3f800000<>+0(SB), Y3
+	VFNMADD213PS Y3, Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, (AX)(BX*4)
+	VMOVUPS      32(CX)(BX*4), Y1
+	VMOVUPS      32(AX)(BX*4), Y2
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      float_3f800000<>+0(SB), Y3
+	VFNMADD213PS Y3, Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 32(AX)(BX*4)
+	ADDQ         $0x10, BX
+	CMPQ         BX, SI
+	JLE          next144
+
+rest145:
+	SUBQ         BX, DX
+	JZ           done146
+	LEAQ         window<>+0(SB), SI
+	SHLQ         $0x02, DX
+	SUBQ         DX, SI
+	VMOVDQU      64(SI), Y1
+	VMOVDQU      96(SI), Y2
+	VMASKMOVPS   (CX)(BX*4), Y1, Y3
+	VMASKMOVPS   (AX)(BX*4), Y1, Y4
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      float_3f800000<>+0(SB), Y5
+	VFNMADD213PS Y5, Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VMASKMOVPS   Y3, Y1, (AX)(BX*4)
+	VMASKMOVPS   32(CX)(BX*4), Y2, Y1
+	VMASKMOVPS   32(AX)(BX*4), Y2, Y3
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      float_3f800000<>+0(SB), Y0
+	VFNMADD213PS Y0, Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VMASKMOVPS   Y1, Y2, 32(AX)(BX*4)
+
+done146:
 	VZEROUPPER
 	RET
 
@@ -4884,9 +5886,9 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest124
+	JG   rest148
 
-next123:
+next147:
 	VMOVUPS (CX)(BX*4), Y0
 	VMOVUPS (AX)(BX*4), Y1
 	VADDPS  Y1, Y0, Y0
@@ -4897,11 +5899,11 @@ next123:
 	VMOVUPS Y0, 32(AX)(BX*4)
 	ADDQ    $0x10, BX
 	CMPQ    BX, SI
-	JLE     next123
+	JLE     next147
 
-rest124:
+rest148:
 	SUBQ       BX, DX
-	JZ         done125
+	JZ         done149
 	LEAQ       window<>+0(SB), SI
 	SHLQ       $0x02, DX
 	SUBQ       DX, SI
@@ -4916,7 +5918,7 @@ rest124:
 	VADDPS     Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, 32(AX)(BX*4)
 
-done125:
+done149:
 	VZEROUPPER
 	RET
 
@@ -4930,9 +5932,9 @@ TEXT ·addScaledAVX2(SB), NOSPLIT, $0-28
 	XORQ         BX, BX
 	LEAQ         -16(DX), SI
 	CMPQ         BX, SI
-	JG           rest127
+	JG           rest151
 
-next126:
+next150:
 	VMOVUPS     (AX)(BX*4), Y1
 	VMOVUPS     (CX)(BX*4), Y2
 	VFMADD231PS Y2, Y0, Y1
@@ -4943,11 +5945,11 @@ next126:
 	VMOVUPS     Y1, 32(AX)(BX*4)
 	ADDQ        $0x10, BX
 	CMPQ        BX, SI
-	JLE         next126
+	JLE         next150
 
-rest127:
+rest151:
 	SUBQ        BX, DX
-	JZ          done128
+	JZ          done152
 	LEAQ        window<>+0(SB), SI
 	SHLQ        $0x02, DX
 	SUBQ        DX, SI
@@ -4962,7 +5964,7 @@ rest127:
 	VFMADD231PS Y3, Y0, Y1
 	VMASKMOVPS  Y1, Y2, 32(AX)(BX*4)
 
-done128:
+done152:
 	VZEROUPPER
 	RET
 
@@ -4975,9 +5977,9 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-20
 	XORQ         DX, DX
 	LEAQ         -16(CX), BX
 	CMPQ         DX, BX
-	JG           rest130
+	JG           rest154
 
-next129:
+next153:
 	VMOVUPS (AX)(DX*4), Y1
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, (AX)(DX*4)
@@ -4986,11 +5988,11 @@ next129:
 	VMOVUPS Y1, 32(AX)(DX*4)
 	ADDQ    $0x10, DX
 	CMPQ    DX, BX
-	JLE     next129
+	JLE     next153
 
-rest130:
+rest154:
 	SUBQ       DX, CX
-	JZ         done131
+	JZ         done155
 	LEAQ       window<>+0(SB), BX
 	SHLQ       $0x02, CX
 	SUBQ       CX, BX
@@ -5003,7 +6005,7 @@ rest130:
 	VMULPS     Y0, Y1, Y1
 	VMASKMOVPS Y1, Y2, 32(AX)(DX*4)
 
-done131:
+done155:
 	VZEROUPPER
 	RET
 
@@ -5021,20 +6023,20 @@ TEXT ·largestAVX2(SB), NOSPLIT, $0-20
 	XORQ    DX, DX
 	LEAQ    -16(CX), BX
 	CMPQ    DX, BX
-	JG      rest133
+	JG      rest157
 
-next132:
+next156:
 	VMOVUPS (AX)(DX*4), Y3
 	VMAXPS  Y1, Y3, Y1
 	VMOVUPS 32(AX)(DX*4), Y3
 	VMAXPS  Y2, Y3, Y2
 	ADDQ    $0x10, DX
 	CMPQ    DX, BX
-	JLE     next132
+	JLE     next156
 
-rest133:
+rest157:
 	SUBQ       DX, CX
-	JZ         done134
+	JZ         done158
 	LEAQ       window<>+0(SB), BX
 	SHLQ       $0x02, CX
 	SUBQ       CX, BX
@@ -5047,7 +6049,7 @@ rest133:
 	VBLENDVPS  Y4, Y3, Y0, Y3
 	VMAXPS     Y2, Y3, Y2
 
-done134:
+done158:
 	VMAXPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X0
 	VMAXPS       X1, X0, X0
@@ -5069,36 +6071,36 @@ TEXT ·findAVX2(SB), NOSPLIT, $0-32
 	XORQ         SI, SI
 	LEAQ         -16(CX), DI
 	CMPQ         SI, DI
-	JG           rest137
+	JG           rest161
 
-next136:
+next160:
 	VMOVUPS   (AX)(SI*4), Y1
 	VCMPPS    $0x00, Y1, Y0, Y1
 	VMOVMSKPS Y1, BX
 	TESTL     BX, BX
-	JZ        differ139
+	JZ        differ163
 	BSFL      BX, BX
 	LEAQ      (SI)(BX*1), DX
-	JMP       found135
+	JMP       found159
 
-differ139:
+differ163:
 	VMOVUPS   32(AX)(SI*4), Y1
 	VCMPPS    $0x00, Y1, Y0, Y1
 	VMOVMSKPS Y1, BX
 	TESTL     BX, BX
-	JZ        differ140
+	JZ        differ164
 	BSFL      BX, BX
 	LEAQ      8(SI)(BX*1), DX
-	JMP       found135
+	JMP       found159
 
-differ140:
+differ164:
 	ADDQ $0x10, SI
 	CMPQ SI, DI
-	JLE  next136
+	JLE  next160
 
-rest137:
+rest161:
 	SUBQ       SI, CX
-	JZ         done138
+	JZ         done162
 	LEAQ       window<>+0(SB), BX
 	SHLQ       $0x02, CX
 	SUBQ       CX, BX
@@ -5108,24 +6110,24 @@ rest137:
 	VCMPPS     $0x00, Y1, Y0, Y1
 	VMOVMSKPS  Y1, BX
 	TESTL      BX, BX
-	JZ         differ141
+	JZ         differ165
 	BSFL       BX, BX
 	LEAQ       (SI)(BX*1), DX
-	JMP        found135
+	JMP        found159
 
-differ141:
+differ165:
 	VMASKMOVPS 32(AX)(SI*4), Y2, Y1
 	VCMPPS     $0x00, Y1, Y0, Y0
 	VMOVMSKPS  Y0, BX
 	TESTL      BX, BX
-	JZ         differ142
+	JZ         differ166
 	BSFL       BX, BX
 	LEAQ       8(SI)(BX*1), DX
-	JMP        found135
+	JMP        found159
 
-differ142:
-done138:
-found135:
+differ166:
+done162:
+found159:
 	MOVQ DX, ret+24(FP)
 	VZEROUPPER
 	RET
@@ -5147,9 +6149,9 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-28
 	XORQ   BX, BX
 	LEAQ   -64(DX), SI
 	CMPQ   BX, SI
-	JG     rest144
+	JG     rest168
 
-next143:
+next167:
 	VMOVUPS     (AX)(BX*4), Y8
 	VFMADD231PS (CX)(BX*4), Y8, Y0
 	VMOVUPS     32(AX)(BX*4), Y8
@@ -5168,14 +6170,14 @@ next143:
 	VFMADD231PS 224(CX)(BX*4), Y8, Y7
 	ADDQ        $0x40, BX
 	CMPQ        BX, SI
-	JLE         next143
+	JLE         next167
 
-rest144:
+rest168:
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest146
+	JG   rest170
 
-next145:
+next169:
 	VMOVUPS     (CX)(BX*4), Y8
 	VMOVUPS     (AX)(BX*4), Y9
 	VFMADD231PS Y8, Y9, Y0
@@ -5184,11 +6186,11 @@ next145:
 	VFMADD231PS Y8, Y9, Y1
 	ADDQ        $0x10, BX
 	CMPQ        BX, SI
-	JLE         next145
+	JLE         next169
 
-rest146:
+rest170:
 	SUBQ        BX, DX
-	JZ          done147
+	JZ          done171
 	LEAQ        window<>+0(SB), SI
 	SHLQ        $0x02, DX
 	SUBQ        DX, SI
@@ -5201,7 +6203,7 @@ rest146:
 	VMASKMOVPS  32(AX)(BX*4), Y9, Y9
 	VFMADD231PS Y8, Y9, Y1
 
-done147:
+done171:
 	VADDPS       Y4, Y0, Y0
 	VADDPS       Y5, Y1, Y1
 	VADDPS       Y6, Y2, Y2
@@ -5232,9 +6234,9 @@ TEXT ·dotWideAVX2(SB), NOSPLIT, $0-32
 	XORQ   BX, BX
 	LEAQ   -16(DX), SI
 	CMPQ   BX, SI
-	JG     rest149
+	JG     rest173
 
-next148:
+next172:
 	VCVTPS2PD   (AX)(BX*4), Y4
 	VCVTPS2PD   (CX)(BX*4), Y5
 	VFMADD231PD Y4, Y5, Y0
@@ -5249,11 +6251,11 @@ next148:
 	VFMADD231PD Y4, Y5, Y3
 	ADDQ        $0x10, BX
 	CMPQ        BX, SI
-	JLE         next148
+	JLE         next172
 
-rest149:
+rest173:
 	SUBQ        BX, DX
-	JZ          done150
+	JZ          done174
 	LEAQ        window<>+0(SB), SI
 	SHLQ        $0x02, DX
 	SUBQ        DX, SI
@@ -5282,7 +6284,7 @@ rest149:
 	VCVTPS2PD   X5, Y5
 	VFMADD231PD Y4, Y5, Y3
 
-done150:
+done174:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -5308,9 +6310,9 @@ TEXT ·dotThreeAVX2(SB), NOSPLIT, $0-40
 	XORQ   SI, SI
 	LEAQ   -16(BX), DI
 	CMPQ   SI, DI
-	JG     rest152
+	JG     rest176
 
-next151:
+next175:
 	VCVTPS2PD   (AX)(SI*4), Y4
 	VCVTPS2PD   (CX)(SI*4), Y5
 	VMULPD      Y5, Y4, Y4
@@ -5333,11 +6335,11 @@ next151:
 	VFMADD231PD Y5, Y4, Y3
 	ADDQ        $0x10, SI
 	CMPQ        SI, DI
-	JLE         next151
+	JLE         next175
 
-rest152:
+rest176:
 	SUBQ        SI, BX
-	JZ          done153
+	JZ          done177
 	LEAQ        window<>+0(SB), DI
 	SHLQ        $0x02, BX
 	SUBQ        BX, DI
@@ -5378,7 +6380,7 @@ rest152:
 	VCVTPS2PD   X5, Y5
 	VFMADD231PD Y5, Y4, Y3
 
-done153:
+done177:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -5407,9 +6409,9 @@ TEXT ·momentsAVX2(SB), NOSPLIT, $0-40
 	XORQ         DX, DX
 	LEAQ         -16(CX), BX
 	CMPQ         DX, BX
-	JG           rest155
+	JG           rest179
 
-next154:
+next178:
 	VCVTPS2PD   (AX)(DX*4), Y9
 	VSUBPD      Y0, Y9, Y9
 	VADDPD      Y9, Y1, Y1
@@ -5428,11 +6430,11 @@ next154:
 	VFMADD231PD Y9, Y9, Y8
 	ADDQ        $0x10, DX
 	CMPQ        DX, BX
-	JLE         next154
+	JLE         next178
 
-rest155:
+rest179:
 	SUBQ        DX, CX
-	JZ          done156
+	JZ          done180
 	LEAQ        window<>+0(SB), BX
 	SHLQ        $0x02, CX
 	SUBQ        CX, BX
@@ -5469,7 +6471,7 @@ rest155:
 	VADDPD      Y9, Y4, Y4
 	VFMADD231PD Y9, Y9, Y8
 
-done156:
+done180:
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y4, Y2, Y2
 	VADDPD       Y2, Y1, Y1
@@ -5500,9 +6502,9 @@ TEXT ·mulScaledAVX2(SB), NOSPLIT, $0-36
 	XORQ         SI, SI
 	LEAQ         -16(BX), DI
 	CMPQ         SI, DI
-	JG           rest158
+	JG           rest182
 
-next157:
+next181:
 	VMOVUPS (CX)(SI*4), Y1
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS (DX)(SI*4), Y2
@@ -5515,11 +6517,11 @@ next157:
 	VMOVUPS Y1, 32(AX)(SI*4)
 	ADDQ    $0x10, SI
 	CMPQ    SI, DI
-	JLE     next157
+	JLE     next181
 
-rest158:
+rest182:
 	SUBQ       SI, BX
-	JZ         done159
+	JZ         done183
 	LEAQ       window<>+0(SB), DI
 	SHLQ       $0x02, BX
 	SUBQ       BX, DI
@@ -5536,7 +6538,7 @@ rest158:
 	VMULPS     Y0, Y1, Y1
 	VMASKMOVPS Y1, Y2, 32(AX)(SI*4)
 
-done159:
+done183:
 	VZEROUPPER
 	RET
 
@@ -5551,9 +6553,9 @@ TEXT ·addMulScaledAVX2(SB), NOSPLIT, $0-36
 	XORQ         SI, SI
 	LEAQ         -16(BX), DI
 	CMPQ         SI, DI
-	JG           rest161
+	JG           rest185
 
-next160:
+next184:
 	VMOVUPS     (CX)(SI*4), Y1
 	VMOVUPS     (AX)(SI*4), Y2
 	VMULPS      Y0, Y1, Y1
@@ -5568,11 +6570,11 @@ next160:
 	VMOVUPS     Y2, 32(AX)(SI*4)
 	ADDQ        $0x10, SI
 	CMPQ        SI, DI
-	JLE         next160
+	JLE         next184
 
-rest161:
+rest185:
 	SUBQ        SI, BX
-	JZ          done162
+	JZ          done186
 	LEAQ        window<>+0(SB), DI
 	SHLQ        $0x02, BX
 	SUBQ        BX, DI
@@ -5591,7 +6593,7 @@ rest161:
 	VFMADD231PS Y0, Y1, Y3
 	VMASKMOVPS  Y3, Y2, 32(AX)(SI*4)
 
-done162:
+done186:
 	VZEROUPPER
 	RET
 
@@ -5609,9 +6611,9 @@ TEXT ·normBackwardAVX2(SB), NOSPLIT, $0-52
 	XORQ         DI, DI
 	LEAQ         -16(SI), R8
 	CMPQ         DI, R8
-	JG           rest164
+	JG           rest188
 
-next163:
+next187:
 	VMOVUPS     (DX)(DI*4), Y3
 	VMOVUPS     (AX)(DI*4), Y4
 	VFMADD132PS Y1, Y2, Y3
@@ -5630,11 +6632,11 @@ next163:
 	VMOVUPS     Y4, 32(AX)(DI*4)
 	ADDQ        $0x10, DI
 	CMPQ        DI, R8
-	JLE         next163
+	JLE         next187
 
-rest164:
+rest188:
 	SUBQ        DI, SI
-	JZ          done165
+	JZ          done189
 	LEAQ        window<>+0(SB), R8
 	SHLQ        $0x02, SI
 	SUBQ        SI, R8
@@ -5657,7 +6659,7 @@ rest164:
 	VFMADD231PS Y0, Y3, Y5
 	VMASKMOVPS  Y5, Y4, 32(AX)(DI*4)
 
-done165:
+done189:
 	VZEROUPPER
 	RET
 
@@ -5674,9 +6676,9 @@ TEXT ·affineAVX2(SB), NOSPLIT, $0-48
 	XORQ         DI, DI
 	LEAQ         -16(SI), R8
 	CMPQ         DI, R8
-	JG           rest167
+	JG           rest191
 
-next166:
+next190:
 	VMOVUPS     (CX)(DI*4), Y2
 	VMOVUPS     (BX)(DI*4), Y3
 	VSUBPS      Y0, Y2, Y2
@@ -5693,11 +6695,11 @@ next166:
 	VMOVUPS     Y3, 32(AX)(DI*4)
 	ADDQ        $0x10, DI
 	CMPQ        DI, R8
-	JLE         next166
+	JLE         next190
 
-rest167:
+rest191:
 	SUBQ        DI, SI
-	JZ          done168
+	JZ          done192
 	LEAQ        window<>+0(SB), R8
 	SHLQ        $0x02, SI
 	SUBQ        SI, R8
@@ -5718,7 +6720,7 @@ rest167:
 	VFMADD231PS Y0, Y2, Y4
 	VMASKMOVPS  Y4, Y3, 32(AX)(DI*4)
 
-done168:
+done192:
 	VZEROUPPER
 	RET
 
@@ -5733,9 +6735,9 @@ TEXT ·rotatePairsAVX2(SB), NOSPLIT, $0-36
 	XORQ         SI, SI
 	LEAQ         -16(CX), DI
 	CMPQ         SI, DI
-	JG           rest170
+	JG           rest194
 
-next169:
+next193:
 	VMOVUPS     (AX)(SI*4), Y1
 	VMOVUPS     (BX)(SI*4), Y2
 	VPERMILPS   $0xb1, Y1, Y3
@@ -5754,11 +6756,11 @@ next169:
 	VMOVUPS     Y2, 32(AX)(SI*4)
 	ADDQ        $0x10, SI
 	CMPQ        SI, DI
-	JLE         next169
+	JLE         next193
 
-rest170:
+rest194:
 	SUBQ        SI, CX
-	JZ          done171
+	JZ          done195
 	LEAQ        window<>+0(SB), DI
 	SHLQ        $0x02, CX
 	SUBQ        CX, DI
@@ -5781,7 +6783,7 @@ rest170:
 	VFMADD231PS Y0, Y1, Y3
 	VMASKMOVPS  Y3, Y2, 32(AX)(SI*4)
 
-done171:
+done195:
 	VZEROUPPER
 	RET
 
@@ -5797,9 +6799,9 @@ TEXT ·rotateHalvesAVX2(SB), NOSPLIT, $0-44
 	XORQ         DI, DI
 	LEAQ         -16(DX), R8
 	CMPQ         DI, R8
-	JG           rest173
+	JG           rest197
 
-next172:
+next196:
 	VMOVUPS     (AX)(DI*4), Y1
 	VMOVUPS     (CX)(DI*4), Y2
 	VMOVUPS     (BX)(DI*4), Y3
@@ -5824,11 +6826,11 @@ next172:
 	VMOVUPS     Y1, 32(CX)(DI*4)
 	ADDQ        $0x10, DI
 	CMPQ        DI, R8
-	JLE         next172
+	JLE         next196
 
-rest173:
+rest197:
 	SUBQ        DI, DX
-	JZ          done174
+	JZ          done198
 	LEAQ        window<>+0(SB), R8
 	SHLQ        $0x02, DX
 	SUBQ        DX, R8
@@ -5857,7 +6859,7 @@ rest173:
 	VMASKMOVPS  Y0, Y2, 32(AX)(DI*4)
 	VMASKMOVPS  Y1, Y2, 32(CX)(DI*4)
 
-done174:
+done198:
 	VZEROUPPER
 	RET
 
@@ -5873,9 +6875,9 @@ TEXT ·adamWAVX2(SB), NOSPLIT, $0-48
 	XORQ R8, R8
 	LEAQ -16(SI), R9
 	CMPQ R8, R9
-	JG   rest176
+	JG   rest200
 
-next175:
+next199:
 	VMOVUPS      (CX)(R8*4), Y0
 	VMOVUPS      (DX)(R8*4), Y1
 	VMOVUPS      (BX)(R8*4), Y2
@@ -5932,11 +6934,11 @@ next175:
 	VMOVUPS      Y0, 32(AX)(R8*4)
 	ADDQ         $0x10, R8
 	CMPQ         R8, R9
-	JLE          next175
+	JLE          next199
 
-rest176:
+rest200:
 	SUBQ         R8, SI
-	JZ           done177
+	JZ           done201
 	LEAQ         window<>+0(SB), R9
 	SHLQ         $0x02, SI
 	SUBQ         SI, R9
@@ -5997,7 +6999,7 @@ rest176:
 	VFNMADD231PS Y3, Y2, Y0
 	VMASKMOVPS   Y0, Y1, 32(AX)(R8*4)
 
-done177:
+done201:
 	VZEROUPPER
 	RET
 
@@ -6013,9 +7015,9 @@ TEXT ·sumExpAVX2(SB), NOSPLIT, $0-40
 	XORQ         DX, DX
 	LEAQ         -16(CX), BX
 	CMPQ         DX, BX
-	JG           rest179
+	JG           rest203
 
-next178:
+next202:
 	VCVTPS2PD    (AX)(DX*4), Y4
 	VSUBPD       Y0, Y4, Y4
 	VMULPD       Y1, Y4, Y4
@@ -6118,11 +7120,11 @@ next178:
 	VADDPD       Y6, Y3, Y3
 	ADDQ         $0x10, DX
 	CMPQ         DX, BX
-	JLE          next178
+	JLE          next202
 
-rest179:
+rest203:
 	SUBQ         DX, CX
-	JZ           done180
+	JZ           done204
 	LEAQ         window<>+0(SB), BX
 	SHLQ         $0x02, CX
 	SUBQ         CX, BX
@@ -6243,7 +7245,7 @@ rest179:
 	VANDPD       Y1, Y5, Y5
 	VADDPD       Y5, Y3, Y3
 
-done180:
+done204:
 	VADDPD       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X0
 	VADDPD       X2, X0, X0
@@ -6274,9 +7276,9 @@ TEXT ·divergenceAVX2(SB), NOSPLIT, $0-72
 	XORQ   BX, BX
 	LEAQ   -16(DX), SI
 	CMPQ   BX, SI
-	JG     rest182
+	JG     rest206
 
-next181:
+next205:
 	VCVTPS2PD    (AX)(BX*4), Y6
 	VCVTPS2PD    (CX)(BX*4), Y7
 	VSUBPD       Y7, Y6, Y8
@@ -6503,11 +7505,11 @@ next181:
 	VADDPD       Y8, Y3, Y3
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next181
+	JLE          next205
 
-rest182:
+rest206:
 	SUBQ         BX, DX
-	JZ           done183
+	JZ           done207
 	LEAQ         window<>+0(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -6764,7 +7766,7 @@ rest182:
 	VANDPD       Y8, Y9, Y9
 	VADDPD       Y9, Y3, Y3
 
-done183:
+done207:
 	VADDPD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPD       X0, X1, X1
@@ -6795,9 +7797,9 @@ TEXT ·writeExpAVX2(SB), NOSPLIT, $0-48
 	XORQ BX, BX
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest185
+	JG   rest209
 
-next184:
+next208:
 	VCVTPS2PD    (CX)(BX*4), Y0
 	VBROADCASTSD c+24(FP), Y1
 	VBROADCASTSD beta+32(FP), Y2
@@ -6920,11 +7922,11 @@ next184:
 	VMOVUPS      X0, 48(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next184
+	JLE          next208
 
-rest185:
+rest209:
 	SUBQ         BX, DX
-	JZ           done186
+	JZ           done210
 	LEAQ         window<>+0(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -7065,7 +8067,7 @@ rest185:
 	VCVTPD2PSY   Y2, X0
 	VMASKMOVPS   X0, X3, 48(AX)(BX*4)
 
-done186:
+done210:
 	VZEROUPPER
 	RET
 
@@ -7078,9 +8080,9 @@ TEXT ·writeDifferenceAVX2(SB), NOSPLIT, $0-64
 	XORQ BX, BX
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest188
+	JG   rest212
 
-next187:
+next211:
 	VCVTPS2PD    (AX)(BX*4), Y0
 	VBROADCASTSD cq+24(FP), Y1
 	VBROADCASTSD beta+40(FP), Y2
@@ -7319,11 +8321,11 @@ next187:
 	VMOVUPS      X0, 48(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next187
+	JLE          next211
 
-rest188:
+rest212:
 	SUBQ         BX, DX
-	JZ           done189
+	JZ           done213
 	LEAQ         window<>+0(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -7592,7 +8594,7 @@ rest188:
 	VCVTPD2PSY   Y2, X0
 	VMASKMOVPS   X0, X3, 48(AX)(BX*4)
 
-done189:
+done213:
 	VZEROUPPER
 	RET
 
@@ -7605,9 +8607,9 @@ TEXT ·writeReverseAVX2(SB), NOSPLIT, $0-56
 	XORQ BX, BX
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest191
+	JG   rest215
 
-next190:
+next214:
 	VCVTPS2PD    (AX)(BX*4), Y0
 	VCVTPS2PD    (CX)(BX*4), Y1
 	VSUBPD       Y1, Y0, Y1
@@ -7758,11 +8760,11 @@ next190:
 	VMOVUPS      X0, 48(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next190
+	JLE          next214
 
-rest191:
+rest215:
 	SUBQ         BX, DX
-	JZ           done192
+	JZ           done216
 	LEAQ         window<>+0(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -7935,6 +8937,6 @@ rest191:
 	VCVTPD2PSY   Y4, X0
 	VMASKMOVPS   X0, X3, 48(AX)(BX*4)
 
-done192:
+done216:
 	VZEROUPPER
 	RET

@@ -18,6 +18,14 @@ func geluTanh(dst, x []float32) { geluTanhGeneric(dst, x) }
 
 func geluTanhBackward(dx, x, dy []float32) { geluTanhBackwardGeneric(dx, x, dy) }
 
+func geluMul(h, g, u []float32) { geluMulGeneric(h, g, u) }
+
+func geluMulBackward(dg, du, g, u, dh []float32) { geluMulBackwardGeneric(dg, du, g, u, dh) }
+
+func softCap(x []float32, bound, double float32) { softCapGeneric(x, bound, double) }
+
+func softCapBackward(dx, y []float32, inverse float32) { softCapBackwardGeneric(dx, y, inverse) }
+
 func geluErf(dst, x []float32) { geluErfGeneric(dst, x) }
 
 func geluErfBackward(dx, x, dy []float32) { geluErfBackwardGeneric(dx, x, dy) }

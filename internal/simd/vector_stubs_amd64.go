@@ -37,6 +37,16 @@ func geluTanhAVX512(dst *float32, x *float32, n int)
 //go:noescape
 func geluTanhBackwardAVX512(dx *float32, x *float32, dy *float32, n int)
 
+// geluMulAVX512 writes geluTanh(gate)·up.
+//
+//go:noescape
+func geluMulAVX512(h *float32, gate *float32, up *float32, n int)
+
+// geluMulBackwardAVX512 computes dGate += dh·up·geluTanh'(gate) and dUp += dh·geluTanh(gate).
+//
+//go:noescape
+func geluMulBackwardAVX512(dGate *float32, dUp *float32, gate *float32, up *float32, dh *float32, n int)
+
 // geluErfAVX512 writes x·Φ(x).
 //
 //go:noescape
@@ -46,6 +56,16 @@ func geluErfAVX512(dst *float32, x *float32, n int)
 //
 //go:noescape
 func geluErfBackwardAVX512(dx *float32, x *float32, dy *float32, n int)
+
+// softCapAVX512 replaces x by bound·tanh(x/bound); double is 2/bound.
+//
+//go:noescape
+func softCapAVX512(x *float32, n int, bound float32, double float32)
+
+// softCapBackwardAVX512 computes dx *= 1 − (y·inverse)².
+//
+//go:noescape
+func softCapBackwardAVX512(dx *float32, y *float32, n int, inverse float32)
 
 // addAVX512 computes dst += x.
 //
@@ -187,6 +207,16 @@ func geluTanhAVX2(dst *float32, x *float32, n int)
 //go:noescape
 func geluTanhBackwardAVX2(dx *float32, x *float32, dy *float32, n int)
 
+// geluMulAVX2 writes geluTanh(gate)·up.
+//
+//go:noescape
+func geluMulAVX2(h *float32, gate *float32, up *float32, n int)
+
+// geluMulBackwardAVX2 computes dGate += dh·up·geluTanh'(gate) and dUp += dh·geluTanh(gate).
+//
+//go:noescape
+func geluMulBackwardAVX2(dGate *float32, dUp *float32, gate *float32, up *float32, dh *float32, n int)
+
 // geluErfAVX2 writes x·Φ(x).
 //
 //go:noescape
@@ -196,6 +226,16 @@ func geluErfAVX2(dst *float32, x *float32, n int)
 //
 //go:noescape
 func geluErfBackwardAVX2(dx *float32, x *float32, dy *float32, n int)
+
+// softCapAVX2 replaces x by bound·tanh(x/bound); double is 2/bound.
+//
+//go:noescape
+func softCapAVX2(x *float32, n int, bound float32, double float32)
+
+// softCapBackwardAVX2 computes dx *= 1 − (y·inverse)².
+//
+//go:noescape
+func softCapBackwardAVX2(dx *float32, y *float32, n int, inverse float32)
 
 // addAVX2 computes dst += x.
 //

@@ -9,6 +9,8 @@ import (
 func (l *lanes) gelus() {
 	l.geluTanh()
 	l.geluTanhBackward()
+	l.geluMul()
+	l.geluMulBackward()
 	l.geluErf()
 	l.geluErfBackward()
 }
@@ -31,49 +33,121 @@ func (l *lanes) square(x vec) vec {
 	return s
 }
 
+// geluTanh32 holds the constants of the tanh form and its slope.
+type geluTanh32 struct {
+	*exp32
+	one, linear, third op // of −z
+	low, high          op // bounds of the slope's x: beyond, it is 0 or 1, but x² might overflow
+	slope, slope2      op // of z'
+}
+
+func (l *lanes) newGELUTanh() *geluTanh32 {
+	scale := 2 * math.Sqrt(2/math.Pi)
+	return &geluTanh32{
+		exp32: l.newExp32(), one: l.f32(1),
+		linear: l.f32(float32(-scale)), third: l.f32(float32(-scale * cubic)),
+	}
+}
+
+// newGELUTanhBackward is newGELUTanh with the constants of the slope.
+func (l *lanes) newGELUTanhBackward() *geluTanh32 {
+	c, scale := l.newGELUTanh(), 2*math.Sqrt(2/math.Pi)
+	c.low, c.high = l.f32(-20), l.f32(20)
+	c.slope, c.slope2 = l.f32(float32(scale)), l.f32(float32(3*scale*cubic))
+	return c
+}
+
+// gate is σ(z), given x and x².
+func (l *lanes) gate(c *geluTanh32, x, square vec) vec {
+	return l.sigmoid(c.exp32, l.tanhArgument(x, square, c.linear, c.third), l.register(c.one))
+}
+
+// bound brings x to where the slope does not overflow.
+func (l *lanes) bound(c *geluTanh32, x vec) {
+	VMINPS(x, l.register(c.high), x)
+	VMAXPS(x, l.register(c.low), x)
+}
+
+// tanhSlope adds to a gate s = σ(z) of a bounded x what makes it the slope:
+// x·σ(1−σ)·z', z' = 2√(2/π)(1 + 3·cubic·x²). x is lost.
+func (l *lanes) tanhSlope(c *geluTanh32, x, square, s vec) {
+	dz := l.vector()
+	VMOVUPS(c.slope2, dz)
+	VFMADD213PS(c.slope, square, dz)
+	VMULPS(x, dz, dz)
+	rest := x
+	VSUBPS(s, l.register(c.one), rest)
+	VMULPS(s, rest, rest)
+	VFMADD231PS(rest, dz, s)
+}
+
 func (l *lanes) geluTanh() {
 	l.function("geluTanh", "(dst, x *float32, n int)", "writes ½x(1 + tanh √(2/π)(x + 0.044715·x³)).")
 	dst, x, n := param("dst"), param("x"), param("n")
-	e, one := l.newExp32(), l.f32(1)
-	scale := -2 * math.Sqrt(2/math.Pi)
-	linear, third := l.f32(float32(scale)), l.f32(float32(scale*cubic))
+	c := l.newGELUTanh()
 	l.each(n, func(p *part) {
 		v := p.load(x)
-		s := l.sigmoid(e, l.tanhArgument(v, l.square(v), linear, third), l.register(one))
+		s := l.gate(c, v, l.square(v))
 		VMULPS(v, s, s)
 		p.store(s, dst)
 	})
 	end()
 }
 
-// geluTanhBackward: the slope is σ + x·σ(1−σ)·z', z' = 2√(2/π)(1 + 3·cubic·x²). Beyond
-// ±20 it is 0 or 1, but x² might overflow.
 func (l *lanes) geluTanhBackward() {
 	l.function("geluTanhBackward", "(dx, x, dy *float32, n int)", "adds the gradient of geluTanh.")
 	dx, x, dy := param("dx"), param("x"), param("dy")
 	n := param("n")
-	e, one := l.newExp32(), l.f32(1)
-	scale := 2 * math.Sqrt(2/math.Pi)
-	linear, third := l.f32(float32(-scale)), l.f32(float32(-scale*cubic))
-	low, high := l.f32(-20), l.f32(20)
-	slope, slope2 := l.f32(float32(scale)), l.f32(float32(3*scale*cubic))
+	c := l.newGELUTanhBackward()
 	l.each(n, func(p *part) {
 		v := p.load(x)
-		VMINPS(v, l.register(high), v)
-		VMAXPS(v, l.register(low), v)
+		l.bound(c, v)
 		square := l.square(v)
-		s := l.sigmoid(e, l.tanhArgument(v, square, linear, third), l.register(one))
-		dz := l.vector()
-		VMOVUPS(slope2, dz)
-		VFMADD213PS(slope, square, dz)
-		VMULPS(v, dz, dz)
-		rest := l.vector()
-		VSUBPS(s, l.register(one), rest)
-		VMULPS(s, rest, rest)
-		VFMADD231PS(rest, dz, s)
+		s := l.gate(c, v, square)
+		l.tanhSlope(c, v, square, s)
 		sum := p.load(dx)
 		VFMADD231PS(p.load(dy), s, sum)
 		p.store(sum, dx)
+	})
+	end()
+}
+
+func (l *lanes) geluMul() {
+	l.function("geluMul", "(h, gate, up *float32, n int)", "writes geluTanh(gate)·up.")
+	h, g, u := param("h"), param("gate"), param("up")
+	n := param("n")
+	c := l.newGELUTanh()
+	l.each(n, func(p *part) {
+		v := p.load(g)
+		s := l.gate(c, v, l.square(v))
+		VMULPS(v, s, s)
+		VMULPS(p.load(u), s, s)
+		p.store(s, h)
+	})
+	end()
+}
+
+// geluMulBackward bounds the gate for its slope only: its value goes on as it is.
+func (l *lanes) geluMulBackward() {
+	l.function("geluMulBackward", "(dGate, dUp, gate, up, dh *float32, n int)",
+		"computes dGate += dh·up·geluTanh'(gate) and dUp += dh·geluTanh(gate).")
+	dg, du, g := param("dGate"), param("dUp"), param("gate")
+	u, dh, n := param("up"), param("dh"), param("n")
+	c := l.newGELUTanhBackward()
+	l.each(n, func(p *part) {
+		v := p.load(g)
+		l.bound(c, v)
+		square := l.square(v)
+		s := l.gate(c, v, square)
+		d, value, sum := p.load(dh), p.load(g), p.load(du)
+		VMULPS(s, value, value)
+		VFMADD231PS(d, value, sum)
+		p.store(sum, du)
+		l.tanhSlope(c, v, square, s)
+		VMULPS(p.load(u), d, d)
+		sum = p.load(dg)
+		VFMADD231PS(s, d, sum)
+		p.store(sum, dg)
 	})
 	end()
 }

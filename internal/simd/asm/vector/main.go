@@ -13,6 +13,7 @@ func main() {
 		l.exponentials()
 		l.activations()
 		l.gelus()
+		l.softCaps()
 		l.elementwise()
 		l.sums()
 		l.norms()
