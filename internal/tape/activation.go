@@ -5,15 +5,62 @@ import (
 	"github.com/elastiformer/elastiformer/internal/simd"
 )
 
-// SiLUMul is the gated activation of SwiGLU, g·σ(g)·u: all (T, F).
-func (t *Tape) SiLUMul(g, u *Var) *Var {
+// Activation is the function of a gated feed-forward module.
+type Activation int
+
+// The activations: x·σ(x), and the Gaussian error linear unit in its tanh form
+// (Hendrycks and Gimpel, arXiv 1606.08415).
+const (
+	SiLU Activation = iota
+	GELU
+)
+
+// mul computes h = act(g)·u: all (T, F).
+func (a Activation) mul(h, g, u kernel.Mat) {
+	if a == GELU {
+		kernel.GELUMul(h, g, u)
+		return
+	}
+	kernel.SiLUMul(h, g, u)
+}
+
+// mulBackward adds the gradients of mul to dg and du.
+func (a Activation) mulBackward(dg, du, g, u, dh kernel.Mat) {
+	if a == GELU {
+		kernel.GELUMulBackward(dg, du, g, u, dh)
+		return
+	}
+	kernel.SiLUMulBackward(dg, du, g, u, dh)
+}
+
+// mulRowBackward is mulBackward for one row, or a part of one.
+func (a Activation) mulRowBackward(dg, du, g, u, dh []float32) {
+	if a == GELU {
+		kernel.GELUMulRowBackward(dg, du, g, u, dh)
+		return
+	}
+	kernel.SiLUMulRowBackward(dg, du, g, u, dh)
+}
+
+// Activate is the gated activation act(g)·u: all (T, F).
+func (t *Tape) Activate(a Activation, g, u *Var) *Var {
 	h := t.NewVar(g.Rows, g.Cols, g.Grad != nil || u.Grad != nil)
-	kernel.SiLUMul(h.Mat(), g.Mat(), u.Mat())
+	a.mul(h.Mat(), g.Mat(), u.Mat())
 	if h.Grad != nil {
 		dg, du := t.gradOrScratch(g), t.gradOrScratch(u)
-		t.Step(func() { kernel.SiLUMulBackward(dg, du, g.Mat(), u.Mat(), h.GradMat()) })
+		t.Step(func() { a.mulBackward(dg, du, g.Mat(), u.Mat(), h.GradMat()) })
 	}
 	return h
+}
+
+// Gated is what the neurons of a module give: x (T, D) → act(Gate·x)·Up·x, (T, F).
+func (t *Tape) Gated(x *Var, b *GatedBlock, l *Layout) *Var {
+	return t.Activate(b.Activation, t.Linear(x, b.Gate, l, WorkFeedForward), t.Linear(x, b.Up, l, WorkFeedForward))
+}
+
+// FeedForward is a whole gated module: x (T, D) → (T, D).
+func (t *Tape) FeedForward(x *Var, b *GatedBlock, l *Layout) *Var {
+	return t.Linear(t.Gated(x, b, l), b.Down, l, WorkFeedForward)
 }
 
 // Score is a router: z = W·x + b for every row, x (T, D), w (N, D), b (1, N) or nil
@@ -74,18 +121,24 @@ func (t *Tape) SoftmaxGain(z *Var) *Var {
 const gainChunk = 1 << 12
 
 // SigmoidGain turns scores into weights 2σ(z), which are 1 at a score of zero.
-func (t *Tape) SigmoidGain(z *Var) *Var {
+func (t *Tape) SigmoidGain(z *Var) *Var { return t.sigmoid(z, 2) }
+
+// Sigmoid is σ(z), element by element.
+func (t *Tape) Sigmoid(z *Var) *Var { return t.sigmoid(z, 1) }
+
+// sigmoid is scale·σ(z).
+func (t *Tape) sigmoid(z *Var, scale float32) *Var {
 	g := t.NewVar(z.Rows, z.Cols, z.Grad != nil)
 	kernel.ParallelChunks(len(z.Data), gainChunk, func(lo, hi int) {
 		simd.Sigmoid(g.Data[lo:hi], z.Data[lo:hi])
-		simd.Scale(g.Data[lo:hi], 2)
+		simd.Scale(g.Data[lo:hi], scale)
 	})
 	if g.Grad != nil {
 		t.Step(func() {
 			kernel.ParallelChunks(len(g.Data), gainChunk, func(lo, hi int) {
 				for i := lo; i < hi; i++ {
-					s := g.Data[i] / 2
-					z.Grad[i] += g.Grad[i] * 2 * s * (1 - s)
+					s := g.Data[i] / scale
+					z.Grad[i] += g.Grad[i] * scale * s * (1 - s)
 				}
 			})
 		})

@@ -5,13 +5,19 @@ import "github.com/elastiformer/elastiformer/internal/kernel"
 // Attending describes the heads of an attention module.
 type Attending struct {
 	Heads, KVHeads, HeadDim int
-	Scale                   float32
+	Scale                   float32      // of the scores
+	SoftCap                 float32      // scores s become cap·tanh(s/cap); 0 leaves them
+	Window                  int          // a token sees so many positions, its own the last; 0: all
 	Rope                    *kernel.Rope // nil: no rotation
+	QNorm, KNorm            *Norm        // of queries and keys before they turn, or nil
 }
 
 // Cache holds the keys and values of one layer for one sequence, keys already rotated.
 // Tokens that skip the module never enter.
-type Cache struct{ heads []kernel.KeyValues } // (K)
+type Cache struct {
+	heads []kernel.KeyValues // (K)
+	pos   []int32            // of the tokens that entered
+}
 
 // Len is how many tokens the cache holds.
 func (c *Cache) Len() int {
@@ -23,6 +29,7 @@ func (c *Cache) Len() int {
 
 // Truncate forgets all but the first n tokens.
 func (c *Cache) Truncate(n int) {
+	c.pos = c.pos[:min(len(c.pos), n)]
 	for i := range c.heads {
 		c.heads[i].Len = min(c.heads[i].Len, n)
 	}
@@ -45,18 +52,21 @@ func (c *Cache) reserve(n int, a Attending) {
 
 // context is what the queries of a batch may look at.
 type context struct {
-	kv      []kernel.KeyValues // (S·K), of sequence s and key head h at s·K+h
-	visible []int32            // (rows): keys row r sees, counted from its sequence's first
+	kv []kernel.KeyValues // (S·K), of sequence s and key head h at s·K+h
+	// Row r sees the keys first[r] to visible[r]−1, counted from its sequence's first:
+	// (rows); first is nil where there is no window.
+	first, visible []int32
 }
 
 // contextOf makes the causal context of a layout: a row sees what the cache holds
-// and the rows of its own sequence up to itself. k, v (T, K·Dh).
+// and the rows of its own sequence up to itself, within the window. k, v (T, K·Dh).
 func (t *Tape) contextOf(k, v *Var, a Attending, l *Layout, cache *Cache) context {
 	c := context{visible: t.Ints(l.Rows())}
 	past := 0
 	if cache != nil {
 		past = cache.Len()
 		cache.reserve(k.Rows, a)
+		cache.pos = append(cache.pos, l.Pos...)
 		c.kv = cache.heads
 	} else {
 		c.kv = make([]kernel.KeyValues, l.Sequences()*a.KVHeads)
@@ -74,12 +84,74 @@ func (t *Tape) contextOf(k, v *Var, a Attending, l *Layout, cache *Cache) contex
 			c.visible[r] = int32(past + r - l.Start[s] + 1)
 		}
 	}
+	if a.Window > 0 {
+		c.first = t.Ints(l.Rows())
+		for s := range l.Sequences() {
+			pos := l.Pos[l.Start[s]:l.Start[s+1]]
+			if cache != nil {
+				pos = cache.pos
+			}
+			firstSeen(c.first[l.Start[s]:l.Start[s+1]], pos, past, a.Window)
+		}
+	}
 	return c
 }
 
-// head is what query head h of sequence s sees, for queries with the given context.
-func (c *context) head(a Attending, s, h int, visible []int32) kernel.Head {
-	return kernel.Head{KV: &c.kv[s*a.KVHeads+h/(a.Heads/a.KVHeads)], Visible: visible, Scale: a.Scale}
+// firstSeen finds the first key within the window of each query: keys stand at the
+// positions pos, ascending, and the queries are the keys from past on.
+func firstSeen(first, pos []int32, past, window int) {
+	seen := 0
+	for i := range first {
+		for int(pos[past+i])-int(pos[seen]) >= window {
+			seen++
+		}
+		first[i] = int32(seen)
+	}
+}
+
+// seen is what the queries of rows [lo, hi) see.
+func (c *context) seen(lo, hi int) span {
+	s := span{visible: c.visible[lo:hi]}
+	if c.first != nil {
+		s.first = c.first[lo:hi]
+	}
+	return s
+}
+
+// span is what queries see: keys first[i] to visible[i]−1, first nil being 0 for all.
+type span struct{ first, visible []int32 }
+
+// part is the span of queries [lo, hi).
+func (s span) part(lo, hi int) span {
+	s.visible = s.visible[lo:hi]
+	if s.first != nil {
+		s.first = s.first[lo:hi]
+	}
+	return s
+}
+
+// pairs is how many keys all queries see together.
+func (s span) pairs() int64 {
+	var sum int64
+	for i, n := range s.visible {
+		sum += int64(n)
+		if s.first != nil {
+			sum -= int64(s.first[i])
+		}
+	}
+	return sum
+}
+
+// head is what query head h of sequence q sees, for queries with the given spans.
+func (c *context) head(a Attending, q, h int, seen span) kernel.Head {
+	head := a.head(seen)
+	head.KV = &c.kv[q*a.KVHeads+h/(a.Heads/a.KVHeads)]
+	return head
+}
+
+// head is a head without its keys and values.
+func (a Attending) head(seen span) kernel.Head {
+	return kernel.Head{First: seen.first, Visible: seen.visible, Scale: a.Scale, SoftCap: a.SoftCap}
 }
 
 // block views head h of sequence s: m (T, heads·Dh).
@@ -88,13 +160,23 @@ func block(m kernel.Mat, l *Layout, s, h, dh int) kernel.Mat {
 }
 
 // scoreMACs is the work of one head for the given queries: Dh for the score and Dh
-// for the value of every visible key.
-func (a Attending) scoreMACs(visible []int32) int64 {
-	var sum int64
-	for _, n := range visible {
-		sum += int64(n)
-	}
-	return 2 * int64(a.HeadDim) * sum
+// for the value of every key seen.
+func (a Attending) scoreMACs(seen span) int64 { return 2 * int64(a.HeadDim) * seen.pairs() }
+
+// Queries are what the heads ask: x (T, D) → (T, H·Dh), normed and turned.
+func (t *Tape) Queries(x *Var, b *AttentionBlock, l *Layout) *Var {
+	return t.turned(t.Linear(x, b.Q, l, WorkProjection), b.QNorm, b.Attending, l)
+}
+
+// Keys are what the heads are asked by: x (T, D) → (T, K·Dh), normed and turned.
+func (t *Tape) Keys(x *Var, b *AttentionBlock, l *Layout) *Var {
+	return t.turned(t.Linear(x, b.K, l, WorkProjection), b.KNorm, b.Attending, l)
+}
+
+func (t *Tape) turned(x *Var, n *Norm, a Attending, l *Layout) *Var {
+	x = t.NormHeads(x, n)
+	t.Rotate(x, a, l.Pos)
+	return x
 }
 
 // Rotate turns the heads of x (T, heads·Dh) in place by their positions, and its
@@ -115,7 +197,7 @@ func (t *Tape) Rotate(x *Var, a Attending, pos []int32) {
 func (t *Tape) Attention(q, k, v *Var, a Attending, l *Layout, cache *Cache) *Var {
 	o := t.NewVar(q.Rows, q.Cols, wanted(q, k, v))
 	c := t.contextOf(k, v, a, l, cache)
-	t.MACs[WorkScores] += int64(a.Heads) * a.scoreMACs(c.visible)
+	t.MACs[WorkScores] += int64(a.Heads) * a.scoreMACs(c.seen(0, q.Rows))
 	var lse []float32 // (H, T)
 	if o.Grad != nil {
 		lse = t.Floats(a.Heads * q.Rows)
@@ -126,7 +208,7 @@ func (t *Tape) Attention(q, k, v *Var, a Attending, l *Layout, cache *Cache) *Va
 		}
 		return lse[h*q.Rows+l.Start[s] : h*q.Rows+l.Start[s+1]]
 	}
-	head := func(s, h int) kernel.Head { return c.head(a, s, h, c.visible[l.Start[s]:l.Start[s+1]]) }
+	head := func(s, h int) kernel.Head { return c.head(a, s, h, c.seen(l.Start[s], l.Start[s+1])) }
 	kernel.Parallel(l.Sequences()*a.Heads, func(i int) {
 		s, h := i/a.Heads, i%a.Heads
 		head := head(s, h)

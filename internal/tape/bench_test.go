@@ -24,7 +24,7 @@ func BenchmarkFeedForward(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			tp.Reset()
-			h := tp.SiLUMul(tp.Linear(x, block.Gate, l, tape.WorkFeedForward), tp.Linear(x, block.Up, l, tape.WorkFeedForward))
+			h := tp.Gated(x, &block, l)
 			tp.Linear(h, block.Down, l, tape.WorkFeedForward)
 		}
 	})

@@ -26,12 +26,12 @@ func TestNormAndActivationGradients(t *testing.T) {
 		x, w := param(r, s[0], s[1]), param(r, 1, s[1])
 		graph{
 			name: fmt.Sprint("norm ", s), in: []input{of("x", x), of("w", w)},
-			build: func(tp *tape.Tape) *tape.Var { return tp.RMSNorm(x, w, 0.1) },
+			build: func(tp *tape.Tape) *tape.Var { return tp.RMSNorm(x, &tape.Norm{W: w, Epsilon: 0.1}) },
 		}.check(t, r)
 		g, u := param(r, s[0], s[1]), param(r, s[0], s[1])
 		graph{
 			name: fmt.Sprint("silu ", s), in: []input{of("g", g), of("u", u)},
-			build: func(tp *tape.Tape) *tape.Var { return tp.SiLUMul(g, u) },
+			build: func(tp *tape.Tape) *tape.Var { return tp.Activate(tape.SiLU, g, u) },
 		}.check(t, r)
 	}
 }
@@ -181,14 +181,14 @@ func TestSharedGradients(t *testing.T) {
 	layout := tape.NewLayout(2, 3)
 	a := tape.Attending{Heads: 2, KVHeads: 2, HeadDim: 2, Scale: 0.7}
 	for _, g := range []graph{
-		{name: "x·σ(x)·x", in: []input{of("x", x)}, build: func(tp *tape.Tape) *tape.Var { return tp.SiLUMul(x, x) }},
+		{name: "x·σ(x)·x", in: []input{of("x", x)}, build: func(tp *tape.Tape) *tape.Var { return tp.Activate(tape.SiLU, x, x) }},
 		{name: "x + x", in: []input{of("x", x)}, build: func(tp *tape.Tape) *tape.Var { return tp.Residual(x, x, nil) }},
 		{name: "q = k = v", in: []input{of("x", x)}, build: func(tp *tape.Tape) *tape.Var {
 			return tp.Attention(x, x, x, a, layout, nil)
 		}},
 		{name: "one weight twice", in: []input{of("x", x), ofWeight("w", w), of("norm", norm)}, build: func(tp *tape.Tape) *tape.Var {
-			h := tp.Linear(tp.RMSNorm(x, norm, 0.1), tape.Projection{W: w}, layout, tape.WorkProjection)
-			return tp.Residual(x, tp.Linear(tp.RMSNorm(h, norm, 0.1), tape.Projection{W: w}, layout, tape.WorkProjection), nil)
+			h := tp.Linear(tp.RMSNorm(x, &tape.Norm{W: norm, Epsilon: 0.1}), tape.Projection{W: w}, layout, tape.WorkProjection)
+			return tp.Residual(x, tp.Linear(tp.RMSNorm(h, &tape.Norm{W: norm, Epsilon: 0.1}), tape.Projection{W: w}, layout, tape.WorkProjection), nil)
 		}},
 		{name: "tied embedding", in: []input{ofWeight("w", w)}, build: func(tp *tape.Tape) *tape.Var {
 			return tp.Linear(tp.Embed(w, []int32{1, 1, 3}), tape.Projection{W: w}, nil, tape.WorkHead)

@@ -38,19 +38,6 @@ func (t *Tape) Embed(table *Weight, ids []int32) *Var {
 	return y
 }
 
-// RMSNorm normalises rows: x (T, D), w (1, D) → (T, D).
-func (t *Tape) RMSNorm(x, w *Var, eps float32) *Var {
-	y := t.NewVar(x.Rows, x.Cols, x.Grad != nil || w.Grad != nil)
-	inv := t.Floats(x.Rows)
-	kernel.RMSNorm(y.Mat(), x.Mat(), w.Data, eps, inv)
-	if y.Grad != nil {
-		t.Step(func() {
-			kernel.RMSNormBackward(x.GradMat(), y.GradMat(), x.Mat(), w.Data, inv, w.Grad)
-		})
-	}
-	return y
-}
-
 // Linear computes y = W·x + bias + LoRA for every row: x (T, in) → (T, out).
 func (t *Tape) Linear(x *Var, p Projection, l *Layout, kind Work) *Var {
 	low := p.Low.active()

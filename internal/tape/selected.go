@@ -8,9 +8,10 @@ type AttentionBlock struct {
 	Q, K, V, O Projection
 }
 
-// GatedBlock is a SwiGLU feed-forward module after its norm.
+// GatedBlock is a gated feed-forward module after its norm: Down·(act(Gate·x)·Up·x).
 type GatedBlock struct {
 	Gate, Up, Down Projection
+	Activation     Activation
 }
 
 // chosen is what one module computes for the units its rows chose: an entry for each pair
@@ -42,12 +43,17 @@ func (c *chosen) block(m kernel.Mat, r int32, unit int) []float32 {
 	return m.Row(int(r))[unit*c.width : (unit+1)*c.width]
 }
 
+// take copies the entries' parts of m (T, N·width) to dst (entries, width).
+func (c *chosen) take(dst, m kernel.Mat) {
+	c.eachEntry(func(i, unit int, r int32) { copy(dst.Row(i), c.block(m, r, unit)) })
+}
+
 // weigh writes the weighted outputs of units to dst (entries, width): from is of the same
 // shape, dst itself perhaps, or (T, N·width) with whole set.
 func (c *chosen) weigh(dst, from kernel.Mat, whole bool) {
 	switch {
 	case whole:
-		c.eachEntry(func(i, unit int, r int32) { copy(dst.Row(i), c.block(from, r, unit)) })
+		c.take(dst, from)
 	case len(dst.Data) > 0 && &dst.Data[0] != &from.Data[0]:
 		copy(dst.Data, from.Data)
 	}

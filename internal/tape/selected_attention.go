@@ -10,24 +10,22 @@ import "github.com/elastiformer/elastiformer/internal/kernel"
 // keys and values. With a cache, which a recording tape does not take, the layout is one
 // sequence that continues it.
 func (t *Tape) SelectedAttention(x *Var, b *AttentionBlock, l *Layout, u *Units, cache *Cache) *Var {
-	k, v := t.Linear(x, b.K, l, WorkProjection), t.Linear(x, b.V, l, WorkProjection)
-	t.Rotate(k, b.Attending, l.Pos)
-	if t.masked(b.Q, b.O) {
-		q := t.Linear(x, b.Q, l, WorkProjection)
-		t.Rotate(q, b.Attending, l.Pos)
-		o := t.ScaleUnits(t.Attention(q, k, v, b.Attending, l, cache), u)
+	k, v := t.Keys(x, b, l), t.Linear(x, b.V, l, WorkProjection)
+	if t.masked(b.Q, b.O) || b.QNorm.wanted() {
+		o := t.ScaleUnits(t.Attention(t.Queries(x, b, l), k, v, b.Attending, l, cache), u)
 		return t.Linear(o, b.O, l, WorkProjection)
 	}
 	s := selectedAttention{
 		chosen: t.choose(u, b.HeadDim), block: b, layout: l,
 		x: x, k: k, v: v, y: t.NewVar(x.Rows, b.O.W.Rows, wanted(x, k, v, u.Gain)),
 	}
-	context := t.contextOf(k, v, b.Attending, l, cache)
-	s.visible, s.pos = make([]int32, len(s.Rows)), make([]int32, len(s.Rows))
-	for i, r := range s.Rows {
-		s.visible[i], s.pos[i] = context.visible[r], l.Pos[r]
+	dense := s.y.Grad != nil && u.Dense
+	if b.QNorm != nil && (dense || b.QNorm.W.Cols != b.HeadDim) {
+		s.all = t.Queries(x, b, l)
 	}
-	if s.y.Grad != nil && u.Dense {
+	context := t.contextOf(k, v, b.Attending, l, cache)
+	s.see(&context)
+	if dense {
 		t.allHeads(&s, &context)
 	} else {
 		t.chosenHeads(&s, &context)
@@ -38,12 +36,31 @@ func (t *Tape) SelectedAttention(x *Var, b *AttentionBlock, l *Layout, u *Units,
 // selectedAttention is one call of SelectedAttention.
 type selectedAttention struct {
 	chosen
-	block        *AttentionBlock
-	layout       *Layout
-	x, k, v, y   *Var
-	visible, pos []int32    // (entries)
-	q, o         kernel.Mat // (entries, Dh): queries, and what their heads gave
-	lse          []float32  // (entries), on a recording tape
+	block      *AttentionBlock
+	layout     *Layout
+	x, k, v, y *Var
+	all        *Var       // (T, H·Dh): the queries of all heads where a norm needs them, or nil
+	seen       span       // (entries)
+	pos        []int32    // (entries)
+	raw        kernel.Mat // (entries, Dh): queries before their norm, where they have one each
+	inv        []float32  // (entries): what that norm multiplied them by
+	q, o       kernel.Mat // (entries, Dh): queries, and what their heads gave
+	lse        []float32  // (entries), on a recording tape
+}
+
+// see notes what the entries see and where they stand.
+func (c *selectedAttention) see(all *context) {
+	n := len(c.Rows)
+	c.seen.visible, c.pos = make([]int32, n), make([]int32, n)
+	if all.first != nil {
+		c.seen.first = make([]int32, n)
+	}
+	for i, r := range c.Rows {
+		c.seen.visible[i], c.pos[i] = all.visible[r], c.layout.Pos[r]
+		if all.first != nil {
+			c.seen.first[i] = all.first[r]
+		}
+	}
 }
 
 // entries are those of head h in sequence s.
@@ -54,10 +71,8 @@ func (c *selectedAttention) entries(s, h int) (lo, hi int) {
 // chosenHeads computes the heads that were chosen.
 func (t *Tape) chosenHeads(c *selectedAttention, context *context) {
 	b, n := c.block, len(c.Rows)
-	c.q, c.o = t.outputs(&c.chosen, c.x, c.layout, WorkProjection, b.Q), t.scratch(n, b.HeadDim)
-	if b.Rope != nil {
-		b.Rope.Apply(c.q, c.pos, false)
-	}
+	c.o = t.scratch(n, b.HeadDim)
+	t.chosenQueries(c)
 	if c.y.Grad != nil {
 		c.lse = t.Floats(n)
 	}
@@ -67,14 +82,14 @@ func (t *Tape) chosenHeads(c *selectedAttention, context *context) {
 		if lo == hi {
 			return
 		}
-		head := context.head(b.Attending, s, h, c.visible[lo:hi])
+		head := context.head(b.Attending, s, h, c.seen.part(lo, hi))
 		var lse []float32
 		if c.lse != nil {
 			lse = c.lse[lo:hi]
 		}
 		head.Attend(c.o.RowRange(lo, hi), c.q.RowRange(lo, hi), lse)
 	})
-	t.MACs[WorkScores] += b.scoreMACs(c.visible)
+	t.MACs[WorkScores] += b.scoreMACs(c.seen)
 	t.joinHeads(c, c.o, false)
 	if c.y.Grad == nil {
 		return
@@ -88,21 +103,71 @@ func (t *Tape) chosenHeads(c *selectedAttention, context *context) {
 	})
 }
 
+// chosenQueries computes the queries of the heads that were chosen, or takes them from
+// those of all heads.
+func (t *Tape) chosenQueries(c *selectedAttention) {
+	b := c.block
+	if c.all != nil {
+		c.q = t.scratch(len(c.Rows), b.HeadDim)
+		c.take(c.q, c.all.Mat())
+		return
+	}
+	c.q = t.outputs(&c.chosen, c.x, c.layout, WorkProjection, b.Q)
+	if b.QNorm != nil {
+		c.raw, c.q, c.inv = c.q, t.scratch(len(c.Rows), b.HeadDim), t.Floats(len(c.Rows))
+		kernel.RMSNorm(c.q, c.raw, b.QNorm.W.Data, b.QNorm.Epsilon, c.inv)
+	}
+	if b.Rope != nil {
+		b.Rope.Apply(c.q, c.pos, false)
+	}
+}
+
+// queriesBackward takes dq (entries, Dh), the gradient of the chosen heads' queries, to
+// the input.
+func (t *Tape) queriesBackward(c *selectedAttention, dq kernel.Mat) {
+	b := c.block
+	switch {
+	case c.all != nil:
+		if c.all.Grad != nil {
+			c.eachEntry(func(i, unit int, r int32) { kernel.Add(c.chosen.block(c.all.GradMat(), r, unit), dq.Row(i)) })
+		}
+		return
+	case c.x.Grad == nil:
+		return
+	}
+	if b.Rope != nil {
+		b.Rope.Apply(dq, c.pos, true)
+	}
+	if b.QNorm != nil {
+		normed := dq
+		dq = t.scratch(normed.Rows, normed.Cols)
+		clear(dq.Data)
+		kernel.RMSNormBackward(dq, normed, c.raw, b.QNorm.W.Data, c.inv, nil)
+	}
+	kernel.AddGroupsBack(c.x.GradMat(), dq, c.Groups, b.Q.W.Weight)
+}
+
 // allHeads computes all heads and joins the chosen ones.
 func (t *Tape) allHeads(c *selectedAttention, context *context) {
 	b, l, n, rows := c.block, c.layout, len(c.Rows), c.x.Rows
-	q, o := t.project(c.x, b.Q, WorkProjection), t.scratch(rows, b.Heads*b.HeadDim) // (T, H·Dh)
-	if b.Rope != nil {
-		b.Rope.Apply(q, l.Pos, false)
+	o := t.scratch(rows, b.Heads*b.HeadDim) // (T, H·Dh)
+	var q kernel.Mat                        // (T, H·Dh)
+	if c.all != nil {
+		q = c.all.Mat()
+	} else {
+		q = t.project(c.x, b.Q, WorkProjection)
+		if b.Rope != nil {
+			b.Rope.Apply(q, l.Pos, false)
+		}
 	}
 	lse := t.Floats(b.Heads * rows) // (H, T)
 	kernel.Parallel(l.Sequences()*b.Heads, func(i int) {
 		s, h := i/b.Heads, i%b.Heads
 		first, last := l.Start[s], l.Start[s+1]
-		head := context.head(b.Attending, s, h, context.visible[first:last])
+		head := context.head(b.Attending, s, h, context.seen(first, last))
 		head.Attend(block(o, l, s, h, b.HeadDim), block(q, l, s, h, b.HeadDim), lse[h*rows+first:h*rows+last])
 	})
-	t.MACs[WorkScores] += int64(b.Heads) * b.scoreMACs(context.visible)
+	t.MACs[WorkScores] += int64(b.Heads) * b.scoreMACs(context.seen(0, rows))
 	c.q, c.o, c.lse = t.scratch(n, b.HeadDim), t.scratch(n, b.HeadDim), t.Floats(n)
 	c.eachEntry(func(i, unit int, r int32) {
 		copy(c.q.Row(i), c.chosen.block(q, r, unit))
@@ -142,16 +207,10 @@ func (t *Tape) headsBackward(c *selectedAttention, do kernel.Mat) {
 		of := func(m kernel.Mat) kernel.Mat { return block(m, l, s, kv, b.HeadDim) }
 		for h := kv * group; h < (kv+1)*group; h++ {
 			lo, hi := c.entries(s, h)
-			head := kernel.Head{Visible: c.visible[lo:hi], Scale: b.Scale}
+			head := b.head(c.seen.part(lo, hi))
 			head.AttendBackward(dq.RowRange(lo, hi), of(dk), of(dv),
 				c.q.RowRange(lo, hi), of(c.k.Mat()), of(c.v.Mat()), c.o.RowRange(lo, hi), do.RowRange(lo, hi), c.lse[lo:hi])
 		}
 	})
-	if c.x.Grad == nil {
-		return
-	}
-	if b.Rope != nil {
-		b.Rope.Apply(dq, c.pos, true)
-	}
-	kernel.AddGroupsBack(c.x.GradMat(), dq, c.Groups, b.Q.W.Weight)
+	t.queriesBackward(c, dq)
 }

@@ -8,7 +8,7 @@ import "github.com/elastiformer/elastiformer/internal/kernel"
 // a row, and only the chosen ones' share of the output and of the gradient of x.
 func (t *Tape) SelectedFeedForward(x *Var, b *GatedBlock, l *Layout, u *Units) *Var {
 	if t.masked(b.Gate, b.Up, b.Down) {
-		h := t.SiLUMul(t.Linear(x, b.Gate, l, WorkFeedForward), t.Linear(x, b.Up, l, WorkFeedForward))
+		h := t.Gated(x, b, l)
 		return t.Linear(t.ScaleUnits(h, u), b.Down, l, WorkFeedForward)
 	}
 	c := t.choose(u, b.Gate.W.Rows/u.N)
@@ -33,7 +33,7 @@ func (t *Tape) chosenExperts(y, x *Var, b *GatedBlock, l *Layout, c *chosen) {
 	if y.Grad != nil {
 		weighted = t.scratch(n, w) // the gains' gradient needs both
 	}
-	kernel.SiLUMul(h, gate, up)
+	b.Activation.mul(h, gate, up)
 	c.weigh(weighted, h, false)
 	t.join(y, c, weighted, b.Down, l, WorkFeedForward)
 	if y.Grad == nil {
@@ -49,7 +49,7 @@ func (t *Tape) chosenExperts(y, x *Var, b *GatedBlock, l *Layout, c *chosen) {
 		c.weigh(dh, dh, false)
 		d := t.scratch(2*n, w)
 		clear(d.Data)
-		kernel.SiLUMulBackward(d.RowRange(0, n), d.RowRange(n, 2*n), gate, up, dh)
+		b.Activation.mulBackward(d.RowRange(0, n), d.RowRange(n, 2*n), gate, up, dh)
 		kernel.AddGroupsBack(x.GradMat(), d, c.Groups, b.Gate.W.Weight, b.Up.W.Weight)
 	})
 }
@@ -59,7 +59,7 @@ func (t *Tape) allExperts(y, x *Var, b *GatedBlock, l *Layout, c *chosen) {
 	n, w := len(c.Rows), c.width
 	gate, up := t.project(x, b.Gate, WorkFeedForward), t.project(x, b.Up, WorkFeedForward) // (T, F)
 	h, weighted := t.scratch(gate.Rows, gate.Cols), t.scratch(n, w)
-	kernel.SiLUMul(h, gate, up)
+	b.Activation.mul(h, gate, up)
 	c.weigh(weighted, h, true)
 	t.join(y, c, weighted, b.Down, l, WorkFeedForward)
 	t.Step(func() {
@@ -73,7 +73,7 @@ func (t *Tape) allExperts(y, x *Var, b *GatedBlock, l *Layout, c *chosen) {
 		c.weigh(dh, all, true)
 		clear(d.Data)
 		c.eachEntry(func(i, unit int, r int32) {
-			kernel.SiLUMulRowBackward(d.Row(i), d.Row(n+i), c.block(gate, r, unit), c.block(up, r, unit), dh.Row(i))
+			b.Activation.mulRowBackward(d.Row(i), d.Row(n+i), c.block(gate, r, unit), c.block(up, r, unit), dh.Row(i))
 		})
 		kernel.AddGroupsBack(x.GradMat(), d, c.Groups, b.Gate.W.Weight, b.Up.W.Weight)
 	})

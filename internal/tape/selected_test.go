@@ -43,8 +43,14 @@ func selections(t *testing.T) []selection {
 				rank, experts int
 				bias          bool
 				chance        float64
-			}{{0, 12, false, 0.5}, {2, 3, true, 0.4}, {width + 3, 12, false, 0.9}, {1, 4, true, 0}, {0, 96, true, 1}} {
-				all = append(all, newSelection(t, r, kind, lengths, v.rank, v.experts, v.bias, v.chance))
+				family        int
+			}{
+				{0, 12, false, 0.5, 0}, {2, 3, true, 0.4, 0}, {width + 3, 12, false, 0.9, 0}, {1, 4, true, 0, 0}, {0, 96, true, 1, 0},
+				{0, 12, true, 0.5, eachHead}, {0, 12, false, 0.5, allHeads}, {2, 3, false, 0.7, allHeads},
+			} {
+				s := newSelection(t, r, kind, lengths, v.rank, v.experts, v.bias, v.chance)
+				s.adorn(r, v.family)
+				all = append(all, s)
 			}
 		}
 	}
@@ -81,13 +87,31 @@ func newSelection(t *testing.T, r *rand.Rand, kind gguf.Type, lengths []int, ran
 	return s
 }
 
+// What other families than llama have: norms of queries and keys, with a soft cap, a window
+// and GELU.
+const (
+	eachHead = 1 + iota
+	allHeads
+)
+
+func (s *selection) adorn(r *rand.Rand, family int) {
+	if family == 0 {
+		return
+	}
+	a := &s.attention
+	q, k := headDim, headDim
+	if family == allHeads {
+		q, k = heads*headDim, kvHeads*headDim
+	}
+	a.QNorm, a.KNorm = &tape.Norm{W: constant(r, 1, q), Epsilon: 1e-5}, &tape.Norm{W: constant(r, 1, k), Epsilon: 1e-5}
+	a.Window, a.SoftCap, s.ffn.Activation = 4, 1.5, tape.GELU
+	s.name += fmt.Sprintf(" family %d", family)
+}
+
 // maskedAttention computes all heads and weighs them, as training does.
 func (s *selection) maskedAttention(tp *tape.Tape) *tape.Var {
 	b, l := &s.attention, s.layout
-	q, k := tp.Linear(s.x, b.Q, l, tape.WorkProjection), tp.Linear(s.x, b.K, l, tape.WorkProjection)
-	v := tp.Linear(s.x, b.V, l, tape.WorkProjection)
-	tp.Rotate(q, b.Attending, l.Pos)
-	tp.Rotate(k, b.Attending, l.Pos)
+	q, k, v := tp.Queries(s.x, b, l), tp.Keys(s.x, b, l), tp.Linear(s.x, b.V, l, tape.WorkProjection)
 	o := tp.ScaleUnits(tp.Attention(q, k, v, b.Attending, l, nil), s.heads)
 	y := tp.Linear(o, b.O, l, tape.WorkProjection)
 	tp.Compensate(y, s.heads)
@@ -103,7 +127,7 @@ func (s *selection) selectedAttention(tp *tape.Tape) *tape.Var {
 // maskedFeedForward computes all experts and weighs them.
 func (s *selection) maskedFeedForward(tp *tape.Tape) *tape.Var {
 	b, l := &s.ffn, s.layout
-	h := tp.SiLUMul(tp.Linear(s.x, b.Gate, l, tape.WorkFeedForward), tp.Linear(s.x, b.Up, l, tape.WorkFeedForward))
+	h := tp.Gated(s.x, b, l)
 	y := tp.Linear(tp.ScaleUnits(h, s.experts), b.Down, l, tape.WorkFeedForward)
 	tp.Compensate(y, s.experts)
 	return y
@@ -207,17 +231,25 @@ func check(t *testing.T, name string, got, want tape.MACs) {
 }
 
 // attentionMACs is the work of the selected attention by formula: keys and values of
-// every row, the rest per chosen head.
+// every row, the rest per chosen head, but for the queries where one norm needs them all.
 func (s *selection) attentionMACs() (want tape.MACs) {
 	rows, chosen := int64(s.layout.Rows()), int64(len(s.heads.Chosen))
-	want[tape.WorkProjection] = rows*2*kvHeads*headDim*width + chosen*2*headDim*width
+	queries := chosen
+	if n := s.attention.QNorm; n != nil && n.W.Cols > headDim {
+		queries = rows * heads
+	}
+	want[tape.WorkProjection] = rows*2*kvHeads*headDim*width + (queries+chosen)*headDim*width
 	for i := range s.layout.Rows() {
-		want[tape.WorkScores] += int64(len(s.heads.Row(i))) * 2 * headDim * int64(s.layout.Pos[i]+1)
+		seen := int64(s.layout.Pos[i] + 1)
+		if w := int64(s.attention.Window); w > 0 {
+			seen = min(seen, w)
+		}
+		want[tape.WorkScores] += int64(len(s.heads.Row(i))) * 2 * headDim * seen
 	}
 	if low := s.attention.Q.Low; low != nil {
 		rank := int64(low.A.Rows)
 		keys := rows * rank * 2 * (width + kvHeads*headDim)
-		want[tape.WorkLowRank] = keys + rank*(rows*width+chosen*headDim) + rank*(chosen*headDim+rows*width)
+		want[tape.WorkLowRank] = keys + rank*(rows*width+queries*headDim) + rank*(chosen*headDim+rows*width)
 	}
 	want[tape.WorkCompensation] = compensationMACs(s.heads)
 	return want
@@ -256,10 +288,13 @@ func TestSelectedGradients(t *testing.T) {
 			for _, dense := range []bool{false, true} {
 				for _, rank := range []int{0, 2} {
 					for _, chance := range []float64{0, 0.5, 1} {
-						s := newSelection(t, r, kind, lengths, rank, 6, chance > 0, chance)
-						s.heads.Dense, s.experts.Dense = dense, dense
-						s.name += fmt.Sprintf(", dense %t", dense)
-						s.testGradients(t, r)
+						for family := range allHeads + 1 {
+							s := newSelection(t, r, kind, lengths, rank, 6, chance > 0, chance)
+							s.adorn(r, family)
+							s.heads.Dense, s.experts.Dense = dense, dense
+							s.name += fmt.Sprintf(", dense %t", dense)
+							s.testGradients(t, r)
+						}
 					}
 				}
 			}

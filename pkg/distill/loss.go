@@ -52,22 +52,29 @@ func headLoss(t *tape.Tape, m *model.Model, student *tape.Var, teacher kernel.Ma
 	n := student.Rows
 	hidden := kernel.NewMat(2*atOnce, m.Width, t.Floats(2*atOnce*m.Width))
 	logits := kernel.NewMat(2*atOnce, m.Vocabulary, t.Floats(2*atOnce*m.Vocabulary))
+	var capped kernel.Mat // the student's logits, where the way back needs them
+	if m.LogitCap != 0 && student.Grad != nil {
+		capped = kernel.NewMat(atOnce, m.Vocabulary, t.Floats(atOnce*m.Vocabulary))
+	}
 	losses, kls := make([]float64, n), make([]float64, n)
 	for lo := 0; lo < n; lo += atOnce {
 		hi := min(n, lo+atOnce)
 		// One product for both packs the weights once.
 		both := logits.RowRange(0, 2*(hi-lo))
-		project(both, stack(hidden, teacher.RowRange(lo, hi), student.Mat().RowRange(lo, hi)), m)
+		m.Project(both, stack(hidden, teacher.RowRange(lo, hi), student.Mat().RowRange(lo, hi)))
 		p, q := both.RowRange(0, hi-lo), both.RowRange(hi-lo, both.Rows)
 		kernel.ParallelChunks(hi-lo, lossChunk, func(a, b int) {
 			at := positions.Get().(*position)
 			for i := a; i < b; i++ {
+				if capped.Rows > 0 {
+					copy(capped.Row(i), q.Row(i))
+				}
 				losses[lo+i], kls[lo+i] = at.loss(p.Row(i), q.Row(i), o, weights[lo+i])
 			}
 			positions.Put(at)
 		})
 		if student.Grad != nil {
-			kernel.MulNN(student.GradMat().RowRange(lo, hi), q, m.Output.W.Weight, true)
+			m.ProjectBackward(student.GradMat().RowRange(lo, hi), q, capped.RowRange(0, min(capped.Rows, hi-lo)))
 		}
 	}
 	for i := range losses {
@@ -93,14 +100,6 @@ func stack(dst, a, b kernel.Mat) kernel.Mat {
 		copy(dst.Row(a.Rows+i), b.Row(i))
 	}
 	return dst.RowRange(0, 2*a.Rows)
-}
-
-// project computes logits (n, V) of hidden states (n, D).
-func project(dst, h kernel.Mat, m *model.Model) {
-	kernel.MulNT(dst, h, m.Output.W.Weight, false)
-	if m.Output.Bias != nil {
-		kernel.AddBias(dst, m.Output.Bias.Data)
-	}
 }
 
 func (o *Options) checkLoss() error {

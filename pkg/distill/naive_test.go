@@ -96,7 +96,7 @@ func (n *naive) hidden(routed bool) [][]float64 {
 		n.module(x, l, model.FeedForward, routed)
 	}
 	for i := range x {
-		x[i] = n.norm(x[i], n.model.OutputNorm)
+		x[i] = n.norm(x[i], n.model.OutputNorm.W)
 	}
 	return x
 }
@@ -111,7 +111,7 @@ func (n *naive) module(x [][]float64, l int, which model.Module, routed bool) {
 	in := make([][]float64, len(x))
 	kept := make([]int, len(x))
 	for i := range x {
-		in[i], kept[i] = n.norm(x[i], norm), i
+		in[i], kept[i] = n.norm(x[i], norm.W), i
 	}
 	gain := func(int) float64 { return 1 }
 	d, selected := n.chosen[place{l, tokens}]

@@ -212,7 +212,7 @@ func TestNotFinite(t *testing.T) {
 		tr := newTrainer(t, m, attach(t, f, m, allSelectors(m.Config.Layers, 6)), nil, o)
 		doSteps(t, tr, 1)
 		before := snapshot(tr)
-		w := &m.Layers[1].FFNNorm.Data[3]
+		w := &m.Layers[1].FFNNorm.W.Data[3]
 		good := *w
 		*w = bad
 		for range 2 {

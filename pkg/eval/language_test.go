@@ -281,7 +281,7 @@ func TestNotFinite(t *testing.T) {
 	o := eval.Options{Budgets: []float64{0.5}}
 
 	m, e := student(t, 16)
-	m.Layers[1].FFNNorm.Data[3] = nan
+	m.Layers[1].FFNNorm.W.Data[3] = nan
 	if _, err := eval.Language(t.Context(), m, e, batch(m), o); !errors.Is(err, eval.ErrNotFinite) {
 		t.Errorf("NaN in the model: got %v, want ErrNotFinite", err)
 	}
@@ -291,8 +291,8 @@ func TestNotFinite(t *testing.T) {
 		t.Errorf("NaN in a router: got %v, want ErrNotFinite", err)
 	}
 	m, e = student(t, 16)
-	for i := range m.OutputNorm.Data {
-		m.OutputNorm.Data[i] *= 1e30 // logits beyond what exp can take, finite losses
+	for i := range m.OutputNorm.W.Data {
+		m.OutputNorm.W.Data[i] *= 1e30 // logits beyond what exp can take, finite losses
 	}
 	if _, err := eval.Language(t.Context(), m, e, batch(m), o); !errors.Is(err, eval.ErrNotFinite) {
 		t.Errorf("no perplexity: got %v, want ErrNotFinite", err)

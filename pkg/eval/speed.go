@@ -94,7 +94,7 @@ func Speed(ctx context.Context, f *gguf.File, m *model.Model, e *routing.Elastic
 	if err := o.check(m); err != nil {
 		return nil, fmt.Errorf("eval: %w", err)
 	}
-	s := &speedRun{options: o, model: m, weights: weightBytes(f), random: rand.New(rand.NewPCG(o.Seed, speedStream))}
+	s := &speedRun{options: o, model: m, weights: weightsOf(f), random: rand.New(rand.NewPCG(o.Seed, speedStream))}
 	for _, b := range o.Budgets {
 		t, err := s.newTests(e, b)
 		if err != nil {
@@ -208,7 +208,7 @@ func (s *speedRun) fill(r *SpeedReport) {
 		if b.generate.length > 0 {
 			one.Generate, one.GenerateDeviation = b.generate.rate()
 			one.GenerateCompute = ratio(float64(b.generate.macs.Blocks()), float64(s.model.BlockMACs(b.generate.length)))
-			one.GenerateGB = ratio(s.weights.read(&s.model.Config, b.generate.length, &b.generate.macs)/1e9, median(b.generate.seconds))
+			one.GenerateGB = ratio(s.weights.read(b.generate.length, &b.generate.macs)/1e9, median(b.generate.seconds))
 			one.MemoryShare = ratio(*one.GenerateGB, r.Memory)
 		}
 		if s.options.Train != nil {

@@ -10,7 +10,6 @@ import (
 	"github.com/elastiformer/elastiformer/internal/simd"
 	"github.com/elastiformer/elastiformer/internal/tape"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
-	"github.com/elastiformer/elastiformer/pkg/model"
 )
 
 // machine measures what the processor gives at best, on as many threads as the model
@@ -76,28 +75,48 @@ func (m *machine) readRate() float64 {
 	return 4 * float64(len(m.buffer)) / ns
 }
 
-// weights is the bytes of a model's matrices by the work they are read for.
-type weights struct{ projection, feedForward, head float64 }
+// weights are a model's matrices by the work they are read for.
+type weights struct{ projection, feedForward, head stored }
+
+// stored is how much memory matrices of so many values take.
+type stored struct{ bytes, values float64 }
+
+func (s *stored) add(t *gguf.Tensor) {
+	values := 1.0
+	for _, d := range t.Dims {
+		values *= float64(d)
+	}
+	s.bytes += float64(t.Bytes)
+	s.values += values
+}
+
+// read is how many bytes are read for so many multiply-accumulates with one token.
+func (s *stored) read(macs int64) float64 {
+	if s.values == 0 {
+		return 0
+	}
+	return s.bytes / s.values * float64(macs)
+}
 
 var (
-	projectionName  = regexp.MustCompile(`^blk\.\d+\.attn_(q|k|v|output)\.weight$`)
-	feedForwardName = regexp.MustCompile(`^blk\.\d+\.ffn_(gate|up|down)\.weight$`)
+	projectionName  = regexp.MustCompile(`^blk\.\d+\.attn_(q|k|v|qkv|output)\.weight$`)
+	feedForwardName = regexp.MustCompile(`^blk\.\d+\.ffn_(gate|up|down)(_exps|_shexp)?\.weight$`)
 )
 
-func weightBytes(f *gguf.File) weights {
+func weightsOf(f *gguf.File) weights {
 	var w weights
 	head := "output.weight"
 	if _, ok := f.Tensor(head); !ok {
 		head = "token_embd.weight"
 	}
 	for _, t := range f.Tensors() {
-		switch n := float64(t.Bytes); {
+		switch {
 		case projectionName.MatchString(t.Name):
-			w.projection += n
+			w.projection.add(t)
 		case feedForwardName.MatchString(t.Name):
-			w.feedForward += n
+			w.feedForward.add(t)
 		case t.Name == head:
-			w.head += n
+			w.head.add(t)
 		}
 	}
 	return w
@@ -106,13 +125,10 @@ func weightBytes(f *gguf.File) weights {
 // read is how many bytes of weights are read for multiply-accumulates of tokens decoded
 // one by one: of every matrix the share that was used, and four bytes for each of the
 // routers', LoRA's and compensation's float32 values.
-func (w *weights) read(c *model.Config, tokens int, macs *tape.MACs) float64 {
-	d, dh := float64(c.Width), float64(c.HeadDim)
-	projection := float64(c.Layers) * 2 * d * dh * float64(c.Heads+c.KVHeads) // multiply-accumulates of one token
-	feedForward := float64(c.Layers) * 3 * d * float64(c.FeedForward)
-	return w.projection*float64(macs[tape.WorkProjection])/projection +
-		w.feedForward*float64(macs[tape.WorkFeedForward])/feedForward +
-		w.head*float64(tokens) +
+func (w *weights) read(tokens int, macs *tape.MACs) float64 {
+	return w.projection.read(macs[tape.WorkProjection]) +
+		w.feedForward.read(macs[tape.WorkFeedForward]) +
+		w.head.bytes*float64(tokens) +
 		4*float64(macs[tape.WorkRouter]+macs[tape.WorkLowRank]+macs[tape.WorkCompensation])
 }
 

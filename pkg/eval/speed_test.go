@@ -123,8 +123,8 @@ func TestWeightsRead(t *testing.T) {
 					macs[k] += n
 				}
 			}
-			w := weightBytes(f)
-			return w.read(&m.Config, 3, &macs) / 3
+			w := weightsOf(f)
+			return w.read(3, &macs) / 3
 		}
 		if got := read(nil); math.Abs(got-all) > 1e-9*all {
 			t.Errorf("%v: %v bytes for a token, want %v", kind, got, all)
@@ -133,7 +133,7 @@ func TestWeightsRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		head := weightBytes(f).head
+		head := weightsOf(f).head.bytes
 		if got := read(e.NewPass(routing.Threshold, s)); !(got > head && got < head+0.75*(all-head)) {
 			t.Errorf("%v: %v bytes for a token at half the compute, %v at all of it, %v of them the head's", kind, got, all, head)
 		}
@@ -178,7 +178,7 @@ func TestSpeedRefuses(t *testing.T) {
 // Predictions that are not finite are no speed of anything.
 func TestSpeedNotFinite(t *testing.T) {
 	f, m, _ := speedModel(t, gguf.TypeF32)
-	m.OutputNorm.Data[3] = float32(math.NaN())
+	m.OutputNorm.W.Data[3] = float32(math.NaN())
 	_, err := Speed(context.Background(), f, m, nil, SpeedOptions{Budgets: []float64{1}, Prompt: 4, Repeat: 1})
 	if !errors.Is(err, ErrNotFinite) {
 		t.Errorf("got %v, want %v", err, ErrNotFinite)

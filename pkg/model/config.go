@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/elastiformer/elastiformer/pkg/gguf"
@@ -20,7 +19,7 @@ var (
 	ErrNotFinite = errors.New("weight is not finite")
 )
 
-// Config holds the hyperparameters of a decoder, all layers alike.
+// Config holds the hyperparameters of a decoder, all layers alike but for Sliding.
 type Config struct {
 	Architecture string
 	Layers       int     // L
@@ -33,36 +32,38 @@ type Config struct {
 	Context      int     // tokens the model was trained for
 	Epsilon      float32 // of the RMS norms
 	Rope         RopeConfig
+	Mixture      Mixture
+
+	Window  int    // positions that a token of a sliding layer sees, its own the last
+	Sliding []bool // (L) layers that slide; nil: none
+
+	// Factors of embeddings, of what modules add to the stream, of attention scores and of
+	// logits.
+	EmbeddingScale, ResidualScale, AttentionScale, LogitScale float32
+	// Soft caps: scores and logits x become cap·tanh(x/cap); 0 leaves them.
+	ScoreCap, LogitCap float32
+
+	family family
 }
 
 // RopeConfig holds what the rotary embedding needs beside the head width.
 type RopeConfig struct {
 	Dimensions      int     // values of a head that rotate
 	Base            float64 // frequency base
-	Scaling         string  // "none", "linear" or "yarn"
+	SlidingBase     float64 // that of sliding layers
+	Scaling         string  // "none", "linear", "yarn" or "longrope"
 	Factor          float64 // of the scaling
-	OriginalContext int     // yarn: context before the scaling
-	AttentionFactor float64 // yarn: extra factor on cosines and sines
+	OriginalContext int     // yarn, longrope: context before the scaling
+	AttentionFactor float64 // extra factor on cosines and sines
 }
 
-// architecture is what the forward pass needs to know of a family beyond its numbers.
-type architecture struct {
-	ropeHalves bool // pairs (i, i+n) instead of (2i, 2i+1)
-}
-
-// architectures lists the families by `general.architecture`.
-var architectures = map[string]architecture{
-	"llama": {},
-}
-
-// Architectures returns the names of the families that can be run, sorted.
-func Architectures() []string {
-	names := make([]string, 0, len(architectures))
-	for name := range architectures {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+// Mixture describes the experts of a checkpoint that was trained with some.
+type Mixture struct {
+	Experts    int // E; 0: the feed-forward is a plain one
+	Used       int // of them, by each token
+	Width      int // neurons of one
+	Shared     int // neurons of the one that every token takes; 0: there is none
+	Normalised bool
 }
 
 // ReadConfig reads and checks the hyperparameters of a file. The errors wrap
@@ -72,7 +73,8 @@ func ReadConfig(f *gguf.File) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("model: %w", err)
 	}
-	if _, ok := architectures[arch]; !ok {
+	facts, ok := families[arch]
+	if !ok {
 		return Config{}, fmt.Errorf("model: architecture %q is %w (known: %s)", arch, ErrUnsupported, strings.Join(Architectures(), ", "))
 	}
 	k := keys{file: f, prefix: arch + "."}
@@ -84,20 +86,19 @@ func ReadConfig(f *gguf.File) (Config, error) {
 		FeedForward:  k.int("feed_forward_length"),
 		Context:      k.int("context_length"),
 		Epsilon:      float32(k.float("attention.layer_norm_rms_epsilon")),
+		family:       facts,
 	}
 	c.KVHeads = k.intOr("attention.head_count_kv", c.Heads)
 	if k.err == nil && c.Heads > 0 {
 		c.HeadDim = k.intOr("attention.key_length", c.Width/c.Heads)
 	}
 	valueDim := k.intOr("attention.value_length", c.HeadDim)
-	experts := k.intOr("expert_count", 0)
-	c.Rope = k.rope(c)
+	c.Rope = k.rope(&c)
+	k.mixture(&c)
 	embedding, ok := f.Tensor("token_embd.weight")
 	switch {
 	case k.err != nil:
 		return Config{}, fmt.Errorf("model: %w", k.err)
-	case experts > 0:
-		return Config{}, fmt.Errorf("model: %d experts of its own (key %q): %w", experts, k.prefix+"expert_count", ErrUnsupported)
 	case !ok || len(embedding.Dims) != 2:
 		return Config{}, fmt.Errorf("model: tensor \"token_embd.weight\" is missing or not a matrix: file %w", ErrInvalid)
 	}
@@ -108,12 +109,20 @@ func ReadConfig(f *gguf.File) (Config, error) {
 	if valueDim != c.HeadDim {
 		return Config{}, fmt.Errorf("model: values %d wide beside keys %d wide: %w", valueDim, c.HeadDim, ErrUnsupported)
 	}
-	return c, nil
+	k.window(&c)
+	k.scales(&c)
+	if k.err != nil {
+		return Config{}, fmt.Errorf("model: %w", k.err)
+	}
+	return c, c.checkScales()
 }
 
 // maxDimension bounds every hyperparameter, far above any model and far below what
 // could overflow a product of two.
 const maxDimension = 1 << 24
+
+// maxExperts bounds the experts, whose number multiplies the width of one.
+const maxExperts = 1 << 16
 
 // check verifies that the numbers make a model; tensors is how many the file holds,
 // which bounds the layers before anything is allocated.
@@ -139,8 +148,25 @@ func (c *Config) check(tensors int) error {
 		return fmt.Errorf("model: rope over %d of %d values %w", c.Rope.Dimensions, c.HeadDim, ErrInvalid)
 	case !(c.Epsilon >= 0) || math.IsInf(float64(c.Epsilon), 0):
 		return fmt.Errorf("model: norm epsilon %v %w", c.Epsilon, ErrInvalid)
-	case !positive(c.Rope.Base) || !positive(c.Rope.Factor) || !positive(c.Rope.AttentionFactor):
+	case c.Mixture.Experts > 0 && (c.Mixture.Used < 1 || c.Mixture.Used > c.Mixture.Experts || c.Mixture.Width < 1 || c.Mixture.Experts > maxExperts):
+		return fmt.Errorf("model: %d of %d experts of %d neurons %w", c.Mixture.Used, c.Mixture.Experts, c.Mixture.Width, ErrInvalid)
+	case !positive(c.Rope.Base) || !positive(c.Rope.SlidingBase) || !positive(c.Rope.Factor) || !positive(c.Rope.AttentionFactor):
 		return fmt.Errorf("model: rope base %v, factor %v, attn_factor %v %w", c.Rope.Base, c.Rope.Factor, c.Rope.AttentionFactor, ErrInvalid)
+	}
+	return nil
+}
+
+// checkScales verifies the factors and caps.
+func (c *Config) checkScales() error {
+	for _, v := range []float32{c.EmbeddingScale, c.ResidualScale, c.AttentionScale, c.LogitScale} {
+		if !positive(float64(v)) {
+			return fmt.Errorf("model: scale %v %w", v, ErrInvalid)
+		}
+	}
+	for _, v := range []float32{c.ScoreCap, c.LogitCap} {
+		if v != 0 && !positive(float64(v)) {
+			return fmt.Errorf("model: soft cap %v %w", v, ErrInvalid)
+		}
 	}
 	return nil
 }
@@ -148,72 +174,10 @@ func (c *Config) check(tensors int) error {
 // positive says whether v is a positive finite number.
 func positive(v float64) bool { return v > 0 && !math.IsInf(v, 1) }
 
-// keys reads an architecture's keys and keeps the first error.
-type keys struct {
-	file   *gguf.File
-	prefix string
-	err    error
-}
-
-func (k *keys) fail(err error) {
-	if k.err == nil {
-		k.err = err
+// WindowOf is how many positions a token of a layer sees, its own the last; 0 is all.
+func (c *Config) WindowOf(layer int) int {
+	if c.Sliding != nil && c.Sliding[layer] {
+		return c.Window
 	}
-}
-
-func (k *keys) int(name string) int {
-	v, err := k.file.Uint(k.prefix + name)
-	if err != nil {
-		k.fail(err)
-	} else if v > maxDimension {
-		k.fail(fmt.Errorf("key %q = %d %w", k.prefix+name, v, ErrInvalid))
-	}
-	return int(min(v, maxDimension))
-}
-
-func (k *keys) intOr(name string, otherwise int) int {
-	if _, ok := k.file.Value(k.prefix + name); !ok {
-		return otherwise
-	}
-	return k.int(name)
-}
-
-func (k *keys) float(name string) float64 {
-	v, err := k.file.Float(k.prefix + name)
-	if err != nil {
-		k.fail(err)
-	}
-	return v
-}
-
-func (k *keys) floatOr(name string, otherwise float64) float64 {
-	if _, ok := k.file.Value(k.prefix + name); !ok {
-		return otherwise
-	}
-	return k.float(name)
-}
-
-// rope reads the rotary keys; the older rope.scale_linear stands for linear scaling.
-func (k *keys) rope(c Config) RopeConfig {
-	r := RopeConfig{
-		Dimensions:      k.intOr("rope.dimension_count", c.HeadDim),
-		Base:            k.floatOr("rope.freq_base", 10000),
-		Scaling:         "none",
-		Factor:          k.floatOr("rope.scaling.factor", k.floatOr("rope.scale_linear", 1)),
-		OriginalContext: k.intOr("rope.scaling.original_context_length", c.Context),
-		AttentionFactor: k.floatOr("rope.scaling.attn_factor", 1),
-	}
-	if _, ok := k.file.Value(k.prefix + "rope.scaling.type"); ok {
-		s, err := k.file.String(k.prefix + "rope.scaling.type")
-		if err != nil {
-			k.fail(err)
-		}
-		r.Scaling = s
-	} else if r.Factor != 1 {
-		r.Scaling = "linear"
-	}
-	if !slices.Contains([]string{"none", "linear", "yarn"}, r.Scaling) {
-		k.fail(fmt.Errorf("rope scaling %q is %w", r.Scaling, ErrUnsupported))
-	}
-	return r
+	return 0
 }

@@ -1,6 +1,9 @@
 package model
 
-import "github.com/elastiformer/elastiformer/internal/tape"
+import (
+	"github.com/elastiformer/elastiformer/internal/kernel"
+	"github.com/elastiformer/elastiformer/internal/tape"
+)
 
 // Module is one of the two modules of a block.
 type Module int
@@ -26,8 +29,8 @@ const (
 	Names // how many there are
 )
 
-// Router decides what a forward pass computes. n is a module's normed input of
-// shape (T, D) and l its layout. nil from any method means everything, at weight one.
+// Router decides what a forward pass computes. n is a module's input, normed where its
+// family norms it, of shape (T, D) and l its layout. nil from any method means everything, at weight one.
 type Router interface {
 	// Rows chooses the tokens that enter a module.
 	Rows(t *tape.Tape, layer int, m Module, n *tape.Var, l *tape.Layout) *tape.Rows
@@ -71,14 +74,14 @@ func (m *Model) Hidden(t *tape.Tape, ids []int32, l *tape.Layout, r Router, cach
 	if cache != nil {
 		cache.Tokens += len(ids)
 	}
-	return t.RMSNorm(x, m.OutputNorm, m.Epsilon)
+	return t.RMSNorm(x, m.OutputNorm)
 }
 
 // embed looks ids (T) up → (T, D). Around each row that is read the system maps a stretch
 // of the file, so that a prompt soon holds all of the table, of which little is needed
 // again: a model packed for decoding lets it go.
 func (m *Model) embed(t *tape.Tape, ids []int32) *tape.Var {
-	x := t.Embed(m.Embedding, ids)
+	x := t.Scale(t.Embed(m.Embedding, ids), m.EmbeddingScale)
 	if m.lookups && len(ids) > 1 { // for a single token it would cost more than it saves
 		m.file.Release(m.tensors[m.Embedding])
 	}
@@ -87,7 +90,41 @@ func (m *Model) embed(t *tape.Tape, ids []int32) *tape.Var {
 
 // Logits applies the output head: h (T, D) → (T, V).
 func (m *Model) Logits(t *tape.Tape, h *tape.Var) *tape.Var {
-	return t.Linear(h, m.Output, nil, tape.WorkHead)
+	z := t.Scale(t.Linear(h, m.Output, nil, tape.WorkHead), m.LogitScale)
+	return t.SoftCap(z, m.LogitCap)
+}
+
+// Project is Logits without a tape: h (n, D) → z (n, V).
+func (m *Model) Project(z, h kernel.Mat) {
+	kernel.MulNT(z, h, m.Output.W.Weight, false)
+	if m.Output.Bias != nil {
+		kernel.AddBias(z, m.Output.Bias.Data)
+	}
+	scale(z, m.LogitScale)
+	if m.LogitCap != 0 {
+		kernel.SoftCap(z, m.LogitCap)
+	}
+}
+
+// ProjectBackward adds the gradient of Project to dh (n, D): dz (n, V), which it changes, is
+// that of the logits, and z (n, V) the logits themselves, needed where there is a LogitCap.
+func (m *Model) ProjectBackward(dh, dz, z kernel.Mat) {
+	if m.LogitCap != 0 {
+		kernel.SoftCapBackward(dz, z, m.LogitCap)
+	}
+	scale(dz, m.LogitScale)
+	kernel.MulNN(dh, dz, m.Output.W.Weight, true)
+}
+
+// scale multiplies rows in place.
+func scale(x kernel.Mat, factor float32) {
+	if factor != 1 {
+		kernel.ParallelRows(x.Rows, func(lo, hi int) {
+			for r := lo; r < hi; r++ {
+				kernel.Scale(x.Row(r), factor)
+			}
+		})
+	}
 }
 
 // step is module; without recording, which changes the stream in place, the memory a
@@ -102,23 +139,23 @@ func (m *Model) step(t *tape.Tape, layer int, which Module, x *tape.Var, l *tape
 // module runs one module with its norm and residual: x (T, D) → (T, D).
 func (m *Model) module(t *tape.Tape, layer int, which Module, x *tape.Var, l *tape.Layout, r Router, c *tape.Cache) *tape.Var {
 	block := &m.Layers[layer]
-	norm, run := block.AttentionNorm, m.attention
+	norm, post, run := block.AttentionNorm, block.AttentionPostNorm, m.attention
 	if which == FeedForward {
-		norm, run = block.FFNNorm, m.feedForward
+		norm, post, run = block.FFNNorm, block.FFNPostNorm, m.feedForward
 	}
-	n := t.RMSNorm(x, norm, m.Epsilon)
+	n := t.RMSNorm(x, norm)
 	var choice *tape.Rows
 	if r != nil {
 		choice = r.Rows(t, layer, which, n, l)
 	}
-	if choice == nil {
-		return t.Residual(x, run(t, layer, n, l, r, c), nil)
+	if choice != nil {
+		if len(choice.Kept) == 0 {
+			return t.Residual(x, t.NewVar(0, x.Cols, false), choice)
+		}
+		n, l = t.Gather(n, choice.Kept), choice.Layout
 	}
-	if len(choice.Kept) == 0 {
-		return t.Residual(x, t.NewVar(0, x.Cols, false), choice)
-	}
-	y := run(t, layer, t.Gather(n, choice.Kept), choice.Layout, r, c)
-	return t.Residual(x, y, choice)
+	y := t.RMSNorm(run(t, layer, n, l, r, c), post)
+	return t.Residual(x, t.Scale(y, m.ResidualScale), choice)
 }
 
 func (m *Model) attention(t *tape.Tape, layer int, n *tape.Var, l *tape.Layout, r Router, c *tape.Cache) *tape.Var {
@@ -134,15 +171,14 @@ func (m *Model) attention(t *tape.Tape, layer int, n *tape.Var, l *tape.Layout, 
 		t.Compensate(y, units)
 		return y
 	}
-	q := t.Linear(n, b.Q, l, tape.WorkProjection)
-	k := t.Linear(n, b.K, l, tape.WorkProjection)
-	v := t.Linear(n, b.V, l, tape.WorkProjection)
-	t.Rotate(q, b.Attending, l.Pos)
-	t.Rotate(k, b.Attending, l.Pos)
+	q, k, v := t.Queries(n, &b, l), t.Keys(n, &b, l), t.Linear(n, b.V, l, tape.WorkProjection)
 	return t.Linear(t.Attention(q, k, v, b.Attending, l, c), b.O, l, tape.WorkProjection)
 }
 
 func (m *Model) feedForward(t *tape.Tape, layer int, n *tape.Var, l *tape.Layout, r Router, _ *tape.Cache) *tape.Var {
+	if x := m.Layers[layer].Mixture; x != nil {
+		return t.Mixture(n, x, l)
+	}
 	b := m.Layers[layer].FFN
 	var units *tape.Units
 	if r != nil {
@@ -154,6 +190,5 @@ func (m *Model) feedForward(t *tape.Tape, layer int, n *tape.Var, l *tape.Layout
 		t.Compensate(y, units)
 		return y
 	}
-	h := t.SiLUMul(t.Linear(n, b.Gate, l, tape.WorkFeedForward), t.Linear(n, b.Up, l, tape.WorkFeedForward))
-	return t.Linear(h, b.Down, l, tape.WorkFeedForward)
+	return t.FeedForward(n, &b, l)
 }

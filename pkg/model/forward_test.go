@@ -12,15 +12,22 @@ import (
 	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 )
 
-// shapes are models of every storage type and some of widths that are no multiples of
-// anything.
-var shapes = []modeltest.Shape{
+// shapes are models of every storage type, some of widths that are no multiples of
+// anything, and one of every family.
+var shapes = append([]modeltest.Shape{
 	{},
 	{Type: gguf.TypeF16, Untied: true, Seed: 1},
 	{Type: gguf.TypeBF16, KVHeads: 1, Seed: 2},
 	{Type: gguf.TypeQ8_0, Untied: true, Seed: 3},
 	{Layers: 3, Width: 30, Heads: 3, KVHeads: 1, HeadDim: 10, FeedForward: 51, Vocabulary: 77, Seed: 4},
 	{Type: gguf.TypeF16, Width: 26, Heads: 2, KVHeads: 2, HeadDim: 6, FeedForward: 33, Vocabulary: 301, Seed: 5},
+}, families()...)
+
+func families() (shapes []modeltest.Shape) {
+	for i, family := range modeltest.Families() {
+		shapes = append(shapes, modeltest.Shape{Family: family, Layers: 3, Untied: i%2 == 0, Seed: uint64(10 + i)})
+	}
+	return shapes
 }
 
 // tokens are ids of a text that repeats itself a little.

@@ -121,13 +121,16 @@ func TestLoadRefusesArchitecture(t *testing.T) {
 	refuse(t, []refusal{
 		{"missing", spoiled{drop: "general.architecture"}, gguf.ErrKeyMissing, "general.architecture"},
 		{"unknown", arch("bert"), model.ErrUnsupported, `"bert"`},
-		{"empty", arch(""), model.ErrUnsupported, "known: llama"},
+		{"empty", arch(""), model.ErrUnsupported, "known: gemma, gemma2, gemma3, granite, llama,"},
 		{"a number", arch(uint32(1)), gguf.ErrKeyType, "general.architecture"},
-		{"experts", key("expert_count", uint32(4)), model.ErrUnsupported, "llama.expert_count"},
+		{"experts without their number", key("expert_count", uint32(4)), gguf.ErrKeyMissing, "llama.expert_used_count"},
+		{"more experts used than there are", spoiled{set: map[string]any{"llama.expert_count": uint32(2), "llama.expert_used_count": uint32(3)}}, model.ErrInvalid, "3 of 2 experts"},
+		{"experts without tensors", spoiled{set: map[string]any{"llama.expert_count": uint32(2), "llama.expert_used_count": uint32(1)}}, model.ErrInvalid, "blk.0.ffn_gate_inp.weight"},
 		{"values unlike keys", key("attention.value_length", uint32(4)), model.ErrUnsupported, "values 4 wide"},
-		{"rope scaling", key("rope.scaling.type", "longrope"), model.ErrUnsupported, `"longrope"`},
+		{"rope scaling", key("rope.scaling.type", "spiral"), model.ErrUnsupported, `"spiral"`},
 		{"rope scaling a number", key("rope.scaling.type", uint32(1)), gguf.ErrKeyType, "rope.scaling.type"},
-		{"heads of each layer", key("attention.head_count_kv", []int32{2, 2}), gguf.ErrKeyType, "head_count_kv"},
+		{"heads that differ by layer", key("attention.head_count_kv", []int32{2, 1}), model.ErrUnsupported, "head_count_kv"},
+		{"a tensor of another family", zeros("blk.0.attn_q_norm.weight", gguf.TypeF32, 8), model.ErrUnsupported, "blk.0.attn_q_norm.weight"},
 	})
 }
 
@@ -154,7 +157,7 @@ func TestLoadRefusesNumbers(t *testing.T) {
 	}{
 		{"attention.layer_norm_rms_epsilon", []float32{nan, -1, inf}},
 		{"rope.freq_base", []float32{nan, -1, 0, inf}},
-		{"rope.scaling.factor", []float32{nan, -1, 0, inf}},
+		{"rope.scaling.factor", []float32{nan, -1, inf}},
 		{"rope.scaling.attn_factor", []float32{nan, inf, -1}},
 	} {
 		for _, v := range f.values {
@@ -220,6 +223,9 @@ func TestLoadDefaults(t *testing.T) {
 		} else if m.HeadDim != 8 || m.Rope.Dimensions != 8 {
 			t.Errorf("without %s: heads %d wide, %d rotate; want 8 and 8", k, m.HeadDim, m.Rope.Dimensions)
 		}
+	}
+	if _, err := model.Load(key("attention.head_count_kv", []int32{2, 2}).write(t, modeltest.Shape{})); err != nil {
+		t.Errorf("one number of key heads for each layer, all equal: %v", err)
 	}
 	f := spoiled{drop: "llama.attention.head_count_kv"}.write(t, modeltest.Shape{KVHeads: 4})
 	if m, err := model.Load(f); err != nil || m.KVHeads != 4 {

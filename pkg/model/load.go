@@ -4,17 +4,18 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/internal/tape"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 )
 
-// Layer is one transformer block.
+// Layer is one transformer block. A norm that its family does not have is nil.
 type Layer struct {
-	AttentionNorm *tape.Var // (1, D)
-	Attention     tape.AttentionBlock
-	FFNNorm       *tape.Var // (1, D)
-	FFN           tape.GatedBlock
+	AttentionNorm, FFNNorm         *tape.Norm // of what a module reads, (1, D)
+	AttentionPostNorm, FFNPostNorm *tape.Norm // of what it gives, (1, D)
+
+	Attention tape.AttentionBlock
+	FFN       tape.GatedBlock    // empty where Mixture is in its place
+	Mixture   *tape.MixtureBlock // experts of the checkpoint's own, or nil
 }
 
 // Model is a decoder bound to the tensors of an open file.
@@ -22,44 +23,50 @@ type Model struct {
 	Config
 	Embedding  *tape.Weight // (V, D)
 	Layers     []Layer
-	OutputNorm *tape.Var       // (1, D)
+	OutputNorm *tape.Norm      // (1, D)
 	Output     tape.Projection // (V, D), the embedding where the file has no output.weight
 
-	file    *gguf.File
-	tensors map[*tape.Weight]*gguf.Tensor
-	lookups bool // packed, and the embedding serves for looking up alone
+	file        *gguf.File
+	tensors     map[*tape.Weight]*gguf.Tensor
+	long, short []float32 // (pairs) rotary factors of longrope, or nil
+	lookups     bool      // packed, and the embedding serves for looking up alone
 }
 
 // Load binds the tensors of f, which must stay open as long as the model is used.
-// Nothing is copied but norms and biases.
+// Nothing is copied but norms and biases. A tensor that the architecture does not know is
+// an error: what it does would be missing.
 func Load(f *gguf.File) (*Model, error) {
 	c, err := ReadConfig(f)
 	if err != nil {
 		return nil, err
 	}
-	b := binder{file: f, tensors: map[*tape.Weight]*gguf.Tensor{}}
+	b := binder{file: f, tensors: map[*tape.Weight]*gguf.Tensor{}, bound: map[string]bool{}}
 	m := &Model{
 		Config: c, file: f, tensors: b.tensors,
 
 		Embedding:  b.weight("token_embd.weight", c.Vocabulary, c.Width),
-		OutputNorm: b.vector("output_norm.weight", c.Width),
+		OutputNorm: b.norm("output_norm.weight", c.Width, &c),
 	}
 	m.Output = tape.Projection{W: m.Embedding}
-	if _, ok := f.Tensor("output.weight"); ok {
+	if b.has("output.weight") {
 		m.Output = b.projection("output", c.Vocabulary, c.Width)
 	}
-	attending := tape.Attending{
-		Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim,
-		Scale: kernel.AttentionScale(c.HeadDim), Rope: newRope(&c, b.ropeFactors(c.Rope.Dimensions/2)),
-	}
+	pairs := c.Rope.Dimensions / 2
+	freqs := b.ropeFactors("rope_freqs.weight", pairs)
+	m.long, m.short = b.ropeFactors("rope_factors_long.weight", pairs), b.ropeFactors("rope_factors_short.weight", pairs)
 	for i := range c.Layers {
-		m.Layers = append(m.Layers, b.layer(&c, fmt.Sprintf("blk.%d.", i), attending))
+		m.Layers = append(m.Layers, b.layer(&c, i))
 		if b.err != nil {
 			break
 		}
 	}
+	b.checkAll()
 	if b.err != nil {
 		return nil, fmt.Errorf("model: %w", b.err)
+	}
+	m.rotate(freqs)
+	if freqs == nil {
+		m.UseContext(c.Context)
 	}
 	return m, nil
 }
@@ -87,12 +94,28 @@ func (m *Model) Bfloat16() { m.eachProjection(func(w *tape.Weight) { w.Bfloat16(
 // eachProjection calls f for the weight of every projection, the output head last.
 func (m *Model) eachProjection(f func(w *tape.Weight)) {
 	for i := range m.Layers {
-		a, b := &m.Layers[i].Attention, &m.Layers[i].FFN
-		for _, p := range []tape.Projection{a.Q, a.K, a.V, a.O, b.Gate, b.Up, b.Down} {
+		l := &m.Layers[i]
+		for _, p := range []tape.Projection{l.Attention.Q, l.Attention.K, l.Attention.V, l.Attention.O} {
 			f(p.W)
+		}
+		for _, b := range l.gated() {
+			f(b.Gate.W)
+			f(b.Up.W)
+			f(b.Down.W)
 		}
 	}
 	f(m.Output.W)
+}
+
+// gated lists the gated blocks of a layer's feed-forward.
+func (l *Layer) gated() []*tape.GatedBlock {
+	switch {
+	case l.Mixture == nil:
+		return []*tape.GatedBlock{&l.FFN}
+	case l.Mixture.Shared == nil:
+		return []*tape.GatedBlock{&l.Mixture.Experts}
+	}
+	return []*tape.GatedBlock{&l.Mixture.Experts, l.Mixture.Shared}
 }
 
 // ExpertBlock is what the width of an expert must be a multiple of: the longest block
@@ -100,133 +123,11 @@ func (m *Model) eachProjection(f func(w *tape.Weight)) {
 func (m *Model) ExpertBlock() int {
 	n := 1
 	for i := range m.Layers {
-		n = max(n, m.Layers[i].FFN.Down.W.BlockLen())
+		if m.Layers[i].Mixture == nil {
+			n = max(n, m.Layers[i].FFN.Down.W.BlockLen())
+		}
 	}
 	return n
-}
-
-// binder looks tensors up and keeps the first error.
-type binder struct {
-	file    *gguf.File
-	tensors map[*tape.Weight]*gguf.Tensor // what was bound
-	err     error
-}
-
-func (b *binder) fail(name string, err error) {
-	if b.err == nil {
-		b.err = fmt.Errorf("tensor %q: %w", name, err)
-	}
-}
-
-func (b *binder) layer(c *Config, prefix string, attending tape.Attending) Layer {
-	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
-	return Layer{
-		AttentionNorm: b.vector(prefix+"attn_norm.weight", c.Width),
-		Attention: tape.AttentionBlock{
-			Attending: attending,
-			Q:         b.projection(prefix+"attn_q", q, c.Width),
-			K:         b.projection(prefix+"attn_k", kv, c.Width),
-			V:         b.projection(prefix+"attn_v", kv, c.Width),
-			O:         b.projection(prefix+"attn_output", c.Width, q),
-		},
-		FFNNorm: b.vector(prefix+"ffn_norm.weight", c.Width),
-		FFN: tape.GatedBlock{
-			Gate: b.projection(prefix+"ffn_gate", c.FeedForward, c.Width),
-			Up:   b.projection(prefix+"ffn_up", c.FeedForward, c.Width),
-			Down: b.projection(prefix+"ffn_down", c.Width, c.FeedForward),
-		},
-	}
-}
-
-// tensor returns the bytes of a tensor of the given dimensions, fastest first.
-func (b *binder) tensor(name string, dims ...uint64) (*gguf.Tensor, []byte) {
-	if b.err != nil {
-		return nil, nil
-	}
-	t, ok := b.file.Tensor(name)
-	if !ok {
-		b.fail(name, fmt.Errorf("missing: file %w", ErrInvalid))
-		return nil, nil
-	}
-	if !sameShape(t.Dims, dims) {
-		b.fail(name, fmt.Errorf("shape %v instead of %v %w", t.Dims, dims, ErrInvalid))
-		return nil, nil
-	}
-	data, err := b.file.Data(t)
-	if err != nil {
-		b.fail(name, err)
-		return nil, nil
-	}
-	return t, data
-}
-
-// sameShape compares dimensions; trailing ones do not count.
-func sameShape(a, b []uint64) bool {
-	at := func(d []uint64, i int) uint64 {
-		if i < len(d) {
-			return d[i]
-		}
-		return 1
-	}
-	for i := range max(len(a), len(b)) {
-		if at(a, i) != at(b, i) {
-			return false
-		}
-	}
-	return true
-}
-
-func (b *binder) weight(name string, rows, cols int) *tape.Weight {
-	t, data := b.tensor(name, uint64(cols), uint64(rows))
-	if t == nil {
-		return nil
-	}
-	w, err := kernel.NewWeight(rows, cols, t.Type, data)
-	if err != nil {
-		b.fail(name, err)
-		return nil
-	}
-	bound := &tape.Weight{Weight: w}
-	b.tensors[bound] = t
-	return bound
-}
-
-// vector decodes a norm's weight or a bias of n values.
-func (b *binder) vector(name string, n int) *tape.Var {
-	w := b.weight(name, 1, n)
-	if w == nil {
-		return nil
-	}
-	v := tape.NewConst(1, n, make([]float32, n))
-	w.Row(v.Data, 0)
-	return v
-}
-
-// projection binds NAME.weight and, where the file has it, NAME.bias.
-func (b *binder) projection(name string, out, in int) tape.Projection {
-	p := tape.Projection{W: b.weight(name+".weight", out, in)}
-	if _, ok := b.file.Tensor(name + ".bias"); ok {
-		p.Bias = b.vector(name+".bias", out)
-	}
-	return p
-}
-
-// ropeFactors reads the optional divisors of the rotary frequencies.
-func (b *binder) ropeFactors(n int) []float32 {
-	const name = "rope_freqs.weight"
-	if _, ok := b.file.Tensor(name); !ok {
-		return nil
-	}
-	v := b.vector(name, n)
-	if v == nil {
-		return nil
-	}
-	for i, f := range v.Data {
-		if !positive(float64(f)) {
-			b.fail(name, fmt.Errorf("value %d = %v %w", i, f, ErrInvalid))
-		}
-	}
-	return v.Data
 }
 
 // CheckFinite reads every tensor of a file that has a codec and reports the first

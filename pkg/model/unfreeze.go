@@ -21,24 +21,28 @@ type Parameter struct {
 // which gathers the gradients of both its uses. Factors of the rotary frequencies
 // stay as they are.
 //
-// It is meant for pretraining small models: memory is twice the float32 size. Frozen
-// copies of m's layers made before do not follow.
+// It is meant for pretraining small models whose projections are tensors of their own,
+// without experts: memory is twice the float32 size. Frozen copies of m's layers made before do not follow.
 func (m *Model) Unfreeze() []Parameter {
 	u := unfreezer{}
 	u.weight("token_embd.weight", m.Embedding)
 	for i := range m.Layers {
 		prefix, l := fmt.Sprintf("blk.%d.", i), &m.Layers[i]
-		u.vector(prefix+"attn_norm.weight", l.AttentionNorm)
+		u.norm(prefix+"attn_norm.weight", l.AttentionNorm)
 		u.projection(prefix+"attn_q", l.Attention.Q)
 		u.projection(prefix+"attn_k", l.Attention.K)
 		u.projection(prefix+"attn_v", l.Attention.V)
+		u.norm(prefix+"attn_q_norm.weight", l.Attention.QNorm)
+		u.norm(prefix+"attn_k_norm.weight", l.Attention.KNorm)
 		u.projection(prefix+"attn_output", l.Attention.O)
-		u.vector(prefix+"ffn_norm.weight", l.FFNNorm)
+		u.norm(prefix+"post_attention_norm.weight", l.AttentionPostNorm)
+		u.norm(prefix+"ffn_norm.weight", l.FFNNorm)
 		u.projection(prefix+"ffn_gate", l.FFN.Gate)
 		u.projection(prefix+"ffn_up", l.FFN.Up)
 		u.projection(prefix+"ffn_down", l.FFN.Down)
+		u.norm(prefix+"post_ffw_norm.weight", l.FFNPostNorm)
 	}
-	u.vector("output_norm.weight", m.OutputNorm)
+	u.norm("output_norm.weight", m.OutputNorm)
 	if m.Output.W != m.Embedding {
 		u.projection("output", m.Output)
 	}
@@ -52,6 +56,12 @@ func (u *unfreezer) projection(name string, p tape.Projection) {
 	u.weight(name+".weight", p.W)
 	if p.Bias != nil {
 		u.vector(name+".bias", p.Bias)
+	}
+}
+
+func (u *unfreezer) norm(name string, n *tape.Norm) {
+	if n != nil {
+		u.vector(name, n.W)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 func TestThresholdsDoNotRise(t *testing.T) {
-	m, e := calibrated(t, 5, 32)
+	m, e := calibrated(t, "llama", 5, 32)
 	c := &e.Calibration
 	if len(c.Capacities) == 0 || len(c.Capacities) != len(c.Thresholds) {
 		t.Fatalf("%d capacities, %d rows of thresholds", len(c.Capacities), len(c.Thresholds))

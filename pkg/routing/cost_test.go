@@ -1,6 +1,7 @@
 package routing_test
 
 import (
+	"math"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -26,14 +27,15 @@ func subset[T any](rt *rapid.T, name string, values []T) []T {
 
 // drawOptions draws what is attached to a model.
 func drawOptions(rt *rapid.T, m *model.Model) routing.Options {
+	selectors, projections := possible(m)
 	o := routing.Options{
-		Selectors:    subset(rt, "selectors", allSelectors),
+		Selectors:    subset(rt, "selectors", selectors),
 		Layers:       subset(rt, "layers", routingtest.Layers(m.Config)),
 		Compensation: rapid.Bool().Draw(rt, "compensation"),
 		LoRARank:     rapid.IntRange(0, 3).Draw(rt, "rank"),
 	}
 	if o.LoRARank > 0 {
-		o.LoRAOn = subset(rt, "lora", allProjections)
+		o.LoRAOn = subset(rt, "lora", projections)
 	}
 	return o
 }
@@ -41,8 +43,8 @@ func drawOptions(rt *rapid.T, m *model.Model) routing.Options {
 // What a setting is said to cost is what is counted while it runs, to the last
 // multiply-accumulate.
 func TestCostIsWhatIsCounted(t *testing.T) {
-	var models []*model.Model
-	for _, s := range []modeltest.Shape{{}, {Layers: 3, Heads: 6, KVHeads: 2, HeadDim: 8, FeedForward: 60}, {Layers: 1, Heads: 1, FeedForward: 34}} {
+	models := ofFamilies(t)
+	for _, s := range []modeltest.Shape{{Layers: 3, Heads: 6, KVHeads: 2, HeadDim: 8, FeedForward: 60}, {Layers: 1, Heads: 1, FeedForward: 34}} {
 		_, m := modeltest.Open(t, s)
 		models = append(models, m)
 	}
@@ -53,6 +55,11 @@ func TestCostIsWhatIsCounted(t *testing.T) {
 		s := randomSetting(e, r)
 		if rapid.Bool().Draw(rt, "full") {
 			s = e.Full()
+		}
+		if m.Sliding != nil { // what a window saves depends on where the tokens kept stand
+			for l := range s.Layers {
+				s.Layers[l][model.Attention].Tokens = 1
+			}
 		}
 		length := rapid.IntRange(1, 24).Draw(rt, "tokens")
 		tp := tape.New(false)
@@ -65,6 +72,28 @@ func TestCostIsWhatIsCounted(t *testing.T) {
 			rt.Fatalf("full cost %v, pretrained %v", got, want)
 		}
 	})
+}
+
+// With a sliding window the cost is what is to be expected of tokens kept anywhere.
+func TestCostOfWindowsIsExpected(t *testing.T) {
+	_, m := modeltest.Open(t, modeltest.Shape{Family: "gemma3", Layers: 4, Heads: 8, HeadDim: 64})
+	r := newRand(1)
+	const length, windows = 48, 200
+	for _, capacity := range []float64{0.2, 0.5, 0.8} {
+		o := everything(m)
+		o.Selectors, o.LoRARank = []routing.Selector{routing.AttnTokens}, 0
+		e := routingtest.Randomise(routingtest.Attach(t, m, o), r)
+		s := e.Full()
+		for l := range s.Layers {
+			s.Layers[l][model.Attention].Tokens = capacity
+		}
+		tp := tape.New(false)
+		forward(m, tp, e.NewPass(routing.TopK, s), modeltest.Windows(r, m, windows, length)...)
+		got, want := float64(tp.MACs.Blocks())/windows, e.Cost(&s, length)
+		if miss := got/want - 1; !(math.Abs(miss) < 0.005) {
+			t.Errorf("capacity %v: counted %.4g, cost %.4g", capacity, got, want)
+		}
+	}
 }
 
 // The pretrained blocks cost what is counted when they run.

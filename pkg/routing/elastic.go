@@ -77,6 +77,9 @@ func Attach(c model.Config, blockLen int, o Options) (*Elastic, error) {
 	if o.LoRARank > 0 && len(o.LoRAOn) == 0 {
 		return nil, fmt.Errorf("routing: LoRA of rank %d beside no projection %w", o.LoRARank, ErrOptions)
 	}
+	if err := o.checkMixture(&c); err != nil {
+		return nil, err
+	}
 	if !slices.Contains(o.Selectors, Experts) {
 		o.Experts = 0
 	} else if err := o.chooseExperts(c.FeedForward, blockLen); err != nil {
@@ -86,6 +89,21 @@ func Attach(c model.Config, blockLen int, o Options) (*Elastic, error) {
 		o.LoRAOn = nil
 	}
 	return newElastic(c, o), nil
+}
+
+// checkMixture verifies that nothing is attached to the inside of a checkpoint's own
+// experts.
+func (o *Options) checkMixture(c *model.Config) error {
+	if c.Mixture.Experts == 0 {
+		return nil
+	}
+	if slices.Contains(o.Selectors, Experts) {
+		return fmt.Errorf("routing: the model has %d experts of its own and keeps them, selector %q %w", c.Mixture.Experts, Experts, ErrOptions)
+	}
+	if i := slices.IndexFunc(o.LoRAOn, func(p model.Name) bool { return p >= model.Gate }); i >= 0 && o.LoRARank > 0 {
+		return fmt.Errorf("routing: the model has %d experts of its own, LoRA beside %q %w", c.Mixture.Experts, ProjectionName(o.LoRAOn[i]), ErrOptions)
+	}
+	return nil
 }
 
 func newElastic(c model.Config, o Options) *Elastic {

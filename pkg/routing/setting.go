@@ -101,6 +101,22 @@ type load struct {
 	units        float64 // kept for each; all of them means that selector is off
 }
 
+// pairs is how many pairs of a query and a key it sees there are: of the tokens kept each
+// sees itself and, as far as the layer's sliding window goes, those kept before it. With a
+// window it is the number expected of tokens kept anywhere.
+func (w load) pairs(c *model.Config, layer int) float64 {
+	all := float64(c.PairsSeen(layer, int(w.tokens)))
+	switch {
+	case w.kept == w.tokens:
+		return all
+	case c.WindowOf(layer) == 0:
+		return w.kept * (w.kept + 1) / 2
+	case w.tokens <= 1:
+		return w.kept
+	}
+	return w.kept + (all-w.tokens)*w.kept*(w.kept-1)/(w.tokens*(w.tokens-1))
+}
+
 // moduleCost is the work of a module under a load. Products come before quotients: with
 // whole numbers every term is a whole number without rounding.
 func (e *Elastic) moduleCost(layer int, m model.Module, budget float64, w load) float64 {
@@ -123,11 +139,14 @@ func (e *Elastic) moduleCost(layer int, m model.Module, budget float64, w load) 
 		}
 	}
 	if m == model.FeedForward {
-		sum += part(w.kept * 3 * d * float64(c.FeedForward))
+		sum += part(w.kept * float64(c.FeedForwardMACs()))
 	} else {
 		q, kv := float64(c.Heads*c.HeadDim), float64(c.KVHeads*c.HeadDim)
-		sum += w.kept*2*d*kv + part(w.kept*2*d*q)
-		sum += part(w.kept * (w.kept + 1) * q) // two products over (kept+1)/2 keys on average
+		queries := part(w.kept * d * q)
+		if c.WholeQueries() {
+			queries = w.kept * d * q
+		}
+		sum += w.kept*2*d*kv + queries + part(w.kept*d*q) + part(w.pairs(c, layer)*2*q)
 	}
 	if loraScale(budget) == 0 {
 		return sum
@@ -146,10 +165,10 @@ func (e *Elastic) moduleCost(layer int, m model.Module, budget float64, w load) 
 // units, and how many only as far as their unit is.
 func (e *Elastic) lowRankWidth(p model.Name) (whole, cut int) {
 	out, in := e.projection(p)
-	switch p {
-	case model.K, model.V:
+	switch {
+	case p == model.K, p == model.V, p == model.Q && e.Config.WholeQueries():
 		return in + out, 0
-	case model.O, model.Down:
+	case p == model.O, p == model.Down:
 		return out, in
 	}
 	return in, out

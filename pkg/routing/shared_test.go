@@ -8,6 +8,7 @@ import (
 	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/internal/tape"
 	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 	"github.com/elastiformer/elastiformer/pkg/routing/routingtest"
 )
@@ -20,11 +21,30 @@ var (
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 7)) }
 
+// possible are the selectors and places for LoRA that a model takes: one with experts of
+// its own keeps them as they are.
+func possible(m *model.Model) ([]routing.Selector, []model.Name) {
+	if m.Mixture.Experts > 0 {
+		return allSelectors[:routing.Experts], allProjections[:model.Gate]
+	}
+	return allSelectors, allProjections
+}
+
 // everything attaches all selectors, compensation and LoRA to all layers.
 func everything(m *model.Model) routing.Options {
+	selectors, projections := possible(m)
 	return routing.Options{
-		Selectors: allSelectors, Layers: routingtest.Layers(m.Config), Compensation: true, LoRARank: 2, LoRAOn: allProjections,
+		Selectors: selectors, Layers: routingtest.Layers(m.Config), Compensation: true, LoRARank: 2, LoRAOn: projections,
 	}
+}
+
+// ofFamilies opens a model of every family.
+func ofFamilies(t *testing.T) (models []*model.Model) {
+	for i, family := range modeltest.Families() {
+		_, m := modeltest.Open(t, modeltest.Shape{Family: family, Layers: 3, Seed: uint64(i)})
+		models = append(models, m)
+	}
+	return models
 }
 
 // forward runs windows together and returns the logits of all positions.

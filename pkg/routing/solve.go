@@ -225,8 +225,10 @@ func (e *Elastic) drop(speed shares, g goal) (c shares, reached bool) {
 // relaxedCost is Cost for shares that need not be whole units or tokens.
 func (e *Elastic) relaxedCost(c shares, budget float64, tokens int) float64 {
 	t := float64(tokens)
-	plain := float64(e.Config.BlockMACs(tokens)) / float64(e.Config.Layers)
-	sum := plain * float64(e.Config.Layers-len(e.Layers))
+	sum := float64(e.Config.BlockMACs(tokens))
+	for _, l := range e.Layers {
+		sum -= float64(e.Config.LayerMACs(l, tokens))
+	}
 	for _, l := range e.Layers {
 		for m := range model.Module(2) {
 			share := c[tokensOf(m)]

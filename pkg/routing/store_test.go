@@ -147,7 +147,7 @@ func compareElastic(rt *rapid.T, name string, got, want *routing.Elastic) {
 // What calibration finds is stored without rounding: a trained model behaves the same
 // before it is written and after it is read.
 func TestCalibrationIsStoredExactly(t *testing.T) {
-	m, e := calibrated(t, 7, 32)
+	m, e := calibrated(t, "llama", 7, 32)
 	path := filepath.Join(t.TempDir(), "adapter.gguf")
 	if err := e.WriteAdapter(path, false); err != nil {
 		t.Fatal(err)

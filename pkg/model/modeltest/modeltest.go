@@ -1,12 +1,15 @@
-// Package modeltest writes random LLaMA checkpoints for tests and benchmarks: whole
+// Package modeltest writes random checkpoints of every family for tests and benchmarks: whole
 // GGUF files with a toy vocabulary, the same bytes for the same shape and seed.
 package modeltest
 
 import (
+	"maps"
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/elastiformer/elastiformer/pkg/gguf"
@@ -15,9 +18,10 @@ import (
 
 // Shape says what to write. Fields that are zero get small values: 2 layers, width
 // 32, 4 heads over 2 key heads of width Width/Heads, feed-forward 64, vocabulary 320,
-// context 64. Type is that of the matrices; norms are float32. The in-widths of all
-// matrices must be multiples of the type's block length.
+// context 64, and the family llama. Type is that of the matrices; norms are float32. The
+// in-widths of all matrices must be multiples of the type's block length.
 type Shape struct {
+	Family                                                                   string // one of Families
 	Layers, Width, Heads, KVHeads, HeadDim, FeedForward, Vocabulary, Context int
 	Type                                                                     gguf.Type
 	Untied                                                                   bool // an output head of its own
@@ -38,6 +42,9 @@ func (s Shape) Full() Shape {
 	}
 	setDefault(&s.KVHeads, kv)
 	setDefault(&s.HeadDim, s.Width/s.Heads)
+	if s.Family == "" {
+		s.Family = "llama"
+	}
 	return s
 }
 
@@ -81,6 +88,9 @@ func Open(tb testing.TB, s Shape) (*gguf.File, *model.Model) {
 func Writer(tb testing.TB, s Shape) *gguf.Writer {
 	tb.Helper()
 	s = s.Full()
+	if _, ok := families[s.Family]; !ok {
+		tb.Fatalf("no family %q", s.Family)
+	}
 	b := builder{tb: tb, w: gguf.NewWriter(), t: s.Type, random: rand.New(rand.NewPCG(s.Seed, 1))}
 	b.keys(s)
 	b.vocabulary(s.Vocabulary)
@@ -104,7 +114,8 @@ func (b *builder) set(key string, value any) {
 }
 
 func (b *builder) keys(s Shape) {
-	b.set("general.architecture", "llama")
+	architecture, _, _ := strings.Cut(s.Family, "-")
+	b.set("general.architecture", architecture)
 	b.set("general.name", "random")
 	for _, k := range []struct {
 		name string
@@ -114,32 +125,26 @@ func (b *builder) keys(s Shape) {
 		{"context_length", s.Context}, {"attention.head_count", s.Heads}, {"attention.head_count_kv", s.KVHeads},
 		{"attention.key_length", s.HeadDim}, {"attention.value_length", s.HeadDim}, {"rope.dimension_count", s.HeadDim},
 	} {
-		b.set("llama."+k.name, uint32(k.n))
+		b.set(architecture+"."+k.name, uint32(k.n))
 	}
-	b.set("llama.attention.layer_norm_rms_epsilon", float32(1e-5))
+	b.set(architecture+".attention.layer_norm_rms_epsilon", float32(1e-5))
+	extra := families[s.Family].keys
+	for _, name := range slices.Sorted(maps.Keys(extra)) {
+		b.set(architecture+"."+name, extra[name])
+	}
 }
 
 func (b *builder) tensors(s Shape) {
 	// logitSpread is the standard deviation of a logit: the final norm gives values of
 	// about one, and a row of the head sums Width of them.
 	const logitSpread = 2
-	d, q, kv := s.Width, s.Heads*s.HeadDim, s.KVHeads*s.HeadDim
-	b.matrix("token_embd.weight", s.Vocabulary, d, logitSpread)
+	b.matrix("token_embd.weight", s.Vocabulary, s.Width, logitSpread)
 	for i := range s.Layers {
-		layer := "blk." + strconv.Itoa(i) + "."
-		b.norm(layer+"attn_norm.weight", d)
-		b.matrix(layer+"attn_q.weight", q, d, 1)
-		b.matrix(layer+"attn_k.weight", kv, d, 1)
-		b.matrix(layer+"attn_v.weight", kv, d, 1)
-		b.matrix(layer+"attn_output.weight", d, q, 1)
-		b.norm(layer+"ffn_norm.weight", d)
-		b.matrix(layer+"ffn_gate.weight", s.FeedForward, d, 1)
-		b.matrix(layer+"ffn_up.weight", s.FeedForward, d, 1)
-		b.matrix(layer+"ffn_down.weight", d, s.FeedForward, 1)
+		b.layer(s, "blk."+strconv.Itoa(i)+".")
 	}
-	b.norm("output_norm.weight", d)
+	b.norm("output_norm.weight", s.Width)
 	if s.Untied {
-		b.matrix("output.weight", s.Vocabulary, d, logitSpread)
+		b.matrix("output.weight", s.Vocabulary, s.Width, logitSpread)
 	}
 }
 
@@ -150,6 +155,12 @@ func (b *builder) matrix(name string, rows, cols int, deviation float64) {
 	// Uniform over ±√3 has variance one.
 	half := float32(deviation * math.Sqrt(3/float64(cols)))
 	b.add(name, b.t, []uint64{uint64(cols), uint64(rows)}, 0, half)
+}
+
+// stack adds n matrices of shape (rows, cols) as one tensor.
+func (b *builder) stack(name string, n, rows, cols int) {
+	b.tb.Helper()
+	b.add(name, b.t, []uint64{uint64(cols), uint64(rows), uint64(n)}, 0, float32(math.Sqrt(3/float64(cols))))
 }
 
 // norm adds weights within a tenth of one.
@@ -167,8 +178,8 @@ func (b *builder) add(name string, t gguf.Type, dims []uint64, middle, half floa
 	}
 	row := make([]float32, dims[0])
 	rows := 1
-	if len(dims) > 1 {
-		rows = int(dims[1])
+	for _, d := range dims[1:] {
+		rows *= int(d)
 	}
 	rowBytes := len(row) / codec.BlockLen() * codec.BlockBytes()
 	data := make([]byte, rows*rowBytes)
