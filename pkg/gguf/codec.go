@@ -1,6 +1,9 @@
 package gguf
 
-import "fmt"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // Codec translates between the blocks of one [Type] and float32. Codecs hold no state and may be used concurrently.
 type Codec interface {
@@ -11,8 +14,10 @@ type Codec interface {
 	// Decode reads whole blocks from src into dst. len(dst) must be a multiple of BlockLen and len(src) the size of
 	// just as many blocks: anything else panics.
 	Decode(dst []float32, src []byte)
+	// CanEncode tells whether Encode may be called: some formats are only read.
+	CanEncode() bool
 	// Encode writes src as whole blocks to dst, the same lengths as for Decode. Values must be finite for block formats
-	// with a scale.
+	// with a scale. It panics if CanEncode is false.
 	Encode(dst []byte, src []float32)
 }
 
@@ -21,8 +26,13 @@ var codecs = map[Type]Codec{
 	TypeF32:  codecF32{},
 	TypeF16:  codecF16{},
 	TypeBF16: codecBF16{},
-	TypeQ4_0: codecQ4_0{},
-	TypeQ8_0: codecQ8_0{},
+	TypeQ4_0: &blockCodec{q4Len, q4Bytes, decodeQ4Block, encodeQ4Block},
+	TypeQ8_0: &blockCodec{q8Len, q8Bytes, decodeQ8Block, encodeQ8Block},
+	TypeQ2_K: &blockCodec{superLen, q2KBytes, decodeQ2KBlock, nil},
+	TypeQ3_K: &blockCodec{superLen, q3KBytes, decodeQ3KBlock, nil},
+	TypeQ4_K: &blockCodec{superLen, q4KBytes, decodeQ4KBlock, nil},
+	TypeQ5_K: &blockCodec{superLen, q5KBytes, decodeQ5KBlock, nil},
+	TypeQ6_K: &blockCodec{superLen, q6KBytes, decodeQ6KBlock, nil},
 }
 
 // Codec returns the codec of t. The error wraps [ErrUnsupportedType] and names the type.
@@ -33,6 +43,42 @@ func (t Type) Codec() (Codec, error) {
 	}
 	return c, nil
 }
+
+// blockCodec is the codec of a format of blocks of several elements, each translated without regard to its neighbours.
+type blockCodec struct {
+	elems, bytes int // per block
+	// decode reads one block: len(dst) is elems, len(src) is bytes.
+	decode func(dst []float32, src []byte)
+	// encode writes one block, the same lengths; nil for a format that is only read.
+	encode func(dst []byte, src []float32)
+}
+
+func (c *blockCodec) BlockLen() int   { return c.elems }
+func (c *blockCodec) BlockBytes() int { return c.bytes }
+func (c *blockCodec) CanEncode() bool { return c.encode != nil }
+
+func (c *blockCodec) Decode(dst []float32, src []byte) {
+	checkBlocks(c, len(dst), len(src))
+	for ; len(dst) > 0; dst, src = dst[c.elems:], src[c.bytes:] {
+		c.decode(dst[:c.elems], src[:c.bytes])
+	}
+}
+
+func (c *blockCodec) Encode(dst []byte, src []float32) {
+	if c.encode == nil {
+		panic("gguf: codec: this type is only read")
+	}
+	checkBlocks(c, len(src), len(dst))
+	for ; len(src) > 0; dst, src = dst[c.bytes:], src[c.elems:] {
+		c.encode(dst[:c.bytes], src[:c.elems])
+	}
+}
+
+// halfAt returns the half-precision number that b starts with, widened.
+func halfAt(b []byte) float32 { return Float16ToFloat32(binary.LittleEndian.Uint16(b)) }
+
+// putHalf starts b with x rounded to half precision.
+func putHalf(b []byte, x float32) { binary.LittleEndian.PutUint16(b, Float32ToFloat16(x)) }
 
 // checkBlocks panics unless elems elements and size bytes are the same whole number of blocks.
 func checkBlocks(c Codec, elems, size int) {

@@ -10,6 +10,7 @@ type codecBF16 struct{}
 
 func (codecBF16) BlockLen() int   { return 1 }
 func (codecBF16) BlockBytes() int { return 2 }
+func (codecBF16) CanEncode() bool { return true }
 
 func (c codecBF16) Decode(dst []float32, src []byte) {
 	checkBlocks(c, len(dst), len(src))

@@ -11,6 +11,7 @@ type codecF16 struct{}
 
 func (codecF16) BlockLen() int   { return 1 }
 func (codecF16) BlockBytes() int { return 2 }
+func (codecF16) CanEncode() bool { return true }
 
 func (c codecF16) Decode(dst []float32, src []byte) {
 	checkBlocks(c, len(dst), len(src))

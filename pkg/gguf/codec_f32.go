@@ -10,6 +10,7 @@ type codecF32 struct{}
 
 func (codecF32) BlockLen() int   { return 1 }
 func (codecF32) BlockBytes() int { return 4 }
+func (codecF32) CanEncode() bool { return true }
 
 func (c codecF32) Decode(dst []float32, src []byte) {
 	checkBlocks(c, len(dst), len(src))
