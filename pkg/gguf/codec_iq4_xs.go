@@ -1,0 +1,19 @@
+package gguf
+
+import "encoding/binary"
+
+// IQ4_XS has super-blocks of eight groups of 32 elements: a half-precision scale d, two bytes that are a little-endian
+// number whose bits 2j and 2j+1 are the upper bits of the scale s of group j, four bytes with the lower four bits of two
+// scales each, the even group in the lower half, and the groups as in IQ4_NL, 16 bytes each. Six bits s scale a group by
+// d·(s-32). Source: block_iq4_xs of ggml-common.h.
+const iq4XSBytes = 2 + 2 + kGroups/2 + superLen/2
+
+// decodeIQ4XSBlock decodes src [136] into dst [256].
+func decodeIQ4XSBlock(dst []float32, src []byte) {
+	d, upper := halfAt(src), binary.LittleEndian.Uint16(src[2:])
+	lower, quants := src[4:][:kGroups/2], src[4+kGroups/2:]
+	for j := range kGroups {
+		s := int(lower[j/2]>>(j%2*4)&15) | int(upper>>(2*j)&3<<4)
+		decodeLevels(dst[kGroupLen*j:][:kGroupLen], quants[kGroupLen/2*j:][:kGroupLen/2], d*float32(s-32), &iq4Levels)
+	}
+}
