@@ -22,3 +22,13 @@ func kScale(packed []byte, j int) (scale, minimum byte) {
 	low := packed[j+4]
 	return low&15 | packed[j-4]>>6<<4, low>>4 | packed[j]>>6<<4
 }
+
+// putKScales packs the scales and minimums 0..63 of eight groups into packed [12].
+func putKScales(packed, scales, minimums []byte) {
+	for j := range kGroups / 2 {
+		s, t := scales[j+kGroups/2], minimums[j+kGroups/2]
+		packed[j] = scales[j] | s>>4<<6
+		packed[j+4] = minimums[j] | t>>4<<6
+		packed[j+8] = s&15 | t<<4
+	}
+}

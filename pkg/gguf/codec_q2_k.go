@@ -21,3 +21,22 @@ func decodeQ2KBlock(dst []float32, src []byte) {
 		}
 	}
 }
+
+// q2KFit is how quantize_row_q2_K_ref of ggml-quants.c searches.
+var q2KFit = affineFit{groupLen: 16, mostLevel: 3, mostScale: 15, tries: 16, shortest: -0.5, magnitudes: true}
+
+// encodeQ2KBlock encodes src [256] into dst [84], to the bytes of ggml.
+func encodeQ2KBlock(dst []byte, src []float32) {
+	clear(dst)
+	b := q2KFit.fit(src)
+	for j, s := range b.scales {
+		dst[j] = s | b.minimums[j]<<4
+	}
+	quants := dst[superLen/16:][:superLen/4]
+	for i, q := range b.levels {
+		half, row, column := i/128, i%128/32, i%32
+		quants[32*half+column] |= q << (2 * row)
+	}
+	putHalf(dst[q2KBytes-4:], b.d)
+	putHalf(dst[q2KBytes-2:], b.m)
+}

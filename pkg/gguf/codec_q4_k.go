@@ -20,3 +20,18 @@ func decodeQ4KBlock(dst []float32, src []byte) {
 		}
 	}
 }
+
+// q4KFit is how quantize_row_q4_K_ref of ggml-quants.c searches.
+var q4KFit = affineFit{groupLen: kGroupLen, mostLevel: 15, mostScale: 63, tries: 21, shortest: -1}
+
+// encodeQ4KBlock encodes src [256] into dst [144], to the bytes of ggml.
+func encodeQ4KBlock(dst []byte, src []float32) {
+	b := q4KFit.fit(src)
+	putHalf(dst, b.d)
+	putHalf(dst[2:], b.m)
+	putKScales(dst[4:], b.scales[:], b.minimums[:])
+	for i := range superLen / 2 {
+		low := i/kGroupLen*2*kGroupLen + i%kGroupLen
+		dst[4+kScaleBytes+i] = b.levels[low] | b.levels[low+kGroupLen]<<4
+	}
+}

@@ -19,3 +19,21 @@ func decodeQ5KBlock(dst []float32, src []byte) {
 		}
 	}
 }
+
+// q5KFit is how quantize_row_q5_K_ref of ggml-quants.c searches.
+var q5KFit = affineFit{groupLen: kGroupLen, mostLevel: 31, mostScale: 63, tries: 16, shortest: -0.5}
+
+// encodeQ5KBlock encodes src [256] into dst [176], to the bytes of ggml.
+func encodeQ5KBlock(dst []byte, src []float32) {
+	clear(dst)
+	b := q5KFit.fit(src)
+	putHalf(dst, b.d)
+	putHalf(dst[2:], b.m)
+	putKScales(dst[4:], b.scales[:], b.minimums[:])
+	upper, lower := dst[4+kScaleBytes:][:kGroupLen], dst[4+kScaleBytes+kGroupLen:]
+	for i, q := range b.levels {
+		j, column := i/kGroupLen, i%kGroupLen
+		lower[j/2*kGroupLen+column] |= q & 15 << (j % 2 * 4)
+		upper[column] |= q >> 4 << j
+	}
+}

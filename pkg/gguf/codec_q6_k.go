@@ -1,5 +1,7 @@
 package gguf
 
+import "math"
+
 // Q6_K has super-blocks of 16 groups of 16 elements: 128 bytes with the lower four bits, 64 bytes with the upper two, a
 // signed byte s for the scale of each group, and a half-precision scale d. A number q of six bits stands for
 // (d·s)·(q-32). Source: block_q6_K of ggml-common.h.
@@ -24,4 +26,58 @@ func decodeQ6KBlock(dst []float32, src []byte) {
 			group[i] = step * float32(int(q)-32)
 		}
 	}
+}
+
+// q6KHalf is the number of the levels -32..31 on one side.
+const q6KHalf = 32
+
+// encodeQ6KBlock encodes src [256] into dst [210], to the bytes of quantize_row_q6_K_ref of ggml-quants.c.
+func encodeQ6KBlock(dst []byte, src []float32) {
+	clear(dst)
+	b := fitSymmetric(src, q6KHalf, 128, fitQ6KGroup)
+	lower, upper := dst[:superLen/2], dst[superLen/2:][:superLen/4]
+	for i, q := range b.levels {
+		half, row, column := i/128, i%128/32, i%32
+		lower[64*half+32*(row%2)+column] |= q & 15 << (row / 2 * 4)
+		upper[32*half+column] |= q >> 4 << (2 * row)
+	}
+	for j, s := range b.scales {
+		dst[superLen/2+superLen/4+j] = byte(s)
+	}
+	putHalf(dst[q6KBytes-2:], b.d)
+}
+
+// fitQ6KGroup returns the scale for the group x [16] and sets its levels. As make_qx_quants of ggml-quants.c it tries 19
+// scales about the one that puts the value of largest magnitude on level -32. Each gives levels, and these the scale of
+// the least squared error, values weighed by their squares; the one that leaves the least error is kept.
+func fitQ6KGroup(levels []byte, x []float32) float32 {
+	largest := extreme(x)
+	if math.Abs(float64(largest)) < negligible {
+		return 0
+	}
+	var scale, best float32
+	for k := range 19 {
+		step := k - 10 // from -9 on, but the middle comes first
+		if k == 0 {
+			step = 0
+		} else if step >= 0 {
+			step++
+		}
+		inverse := -(q6KHalf + mul(0.1, float32(step))) / largest
+		var xl, ll float32 // weighted sums of x·level and level²
+		for _, v := range x {
+			level := float32(int(symmetricLevel(inverse*v, q6KHalf)) - q6KHalf)
+			xl += mul(mul(mul(v, v), v), level)
+			ll += mul(mul(mul(v, v), level), level)
+		}
+		if !(ll > 0) || k > 0 && !(mul(xl, xl) > mul(best, ll)) {
+			continue
+		}
+		scale = xl / ll
+		best = scale * xl
+		for i, v := range x {
+			levels[i] = symmetricLevel(inverse*v, q6KHalf)
+		}
+	}
+	return scale
 }
