@@ -72,10 +72,8 @@ func (f *affineFit) fitGroup(levels []byte, x []float32) (scale, minimum float32
 	var trialSpace [superLen / kGroups]byte
 	weights, trial := weightSpace[:len(x)], trialSpace[:len(x)]
 	f.weigh(weights, x)
-	least, largest := min(0, x[0]), x[0]
-	for _, v := range x {
-		least, largest = min(least, v), max(largest, v)
-	}
+	least, largest := extent(x)
+	least = min(least, 0)
 	if least == largest {
 		return 0, -least
 	}
@@ -96,6 +94,20 @@ func (f *affineFit) fitGroup(levels []byte, x []float32) (scale, minimum float32
 		}
 	}
 	return scale, minimum
+}
+
+// extent returns the least and the largest of x.
+func extent(x []float32) (least, largest float32) {
+	least, largest = x[0], x[0]
+	for _, v := range x {
+		if v < least {
+			least = v
+		}
+		if v > largest {
+			largest = v
+		}
+	}
+	return least, largest
 }
 
 // weigh sets the weight of each value of a group x: large values matter more, and the least by the root mean square.

@@ -17,3 +17,28 @@ func decodeIQ4XSBlock(dst []float32, src []byte) {
 		decodeLevels(dst[kGroupLen*j:][:kGroupLen], quants[kGroupLen/2*j:][:kGroupLen/2], d*float32(s-32), &iq4Levels)
 	}
 }
+
+// encodeIQ4XSBlock encodes src [256] into dst [136], to the bytes of ggml without an importance matrix (quantize_iq4_xs of
+// ggml-quants.c): each group's scale is found as in IQ4_NL and rounded to a multiple of d, by which the group is divided.
+func encodeIQ4XSBlock(dst []byte, src []float32) {
+	clear(dst)
+	var scales [kGroups]float32
+	for j := range scales {
+		scales[j] = fitIQ4(src[kGroupLen*j:][:kGroupLen])
+	}
+	d := -extreme(scales[:]) / 32
+	putHalf(dst, d)
+	var inverse float32
+	if d != 0 {
+		inverse = 1 / d
+	}
+	lower, quants := dst[4:][:kGroups/2], dst[4+kGroups/2:]
+	var upper uint16
+	for j, scale := range scales {
+		s := max(-32, min(31, nearestInt(inverse*scale)))
+		putIQ4Levels(quants[kGroupLen/2*j:][:kGroupLen/2], src[kGroupLen*j:][:kGroupLen], d*float32(s))
+		lower[j/2] |= byte(s+32) & 15 << (j % 2 * 4)
+		upper |= uint16(s+32) >> 4 << (2 * j)
+	}
+	binary.LittleEndian.PutUint16(dst[2:], upper)
+}

@@ -47,7 +47,7 @@ func encodeQ3KBlock(dst []byte, src []float32) {
 		upper[column] |= q >> 2 << (i / 32)
 	}
 	packed := dst[superLen/8+superLen/4:][:q3KScaleBytes]
-	if b.d != 0 || b.scales != [superLen / symmetricLen]int8{} {
+	if b.scales != [superLen / symmetricLen]int8{} { // ggml leaves a block of zeros without scales
 		for j, s := range b.scales {
 			s := byte(int(s) + 32)
 			packed[j%8] |= s & 15 << (j / 8 * 4)

@@ -13,3 +13,10 @@ func decodeQ51Block(dst []float32, src []byte) {
 		dst[i] = float32(d*float32(q5Level(src[8:], upper, i))) + m // not fused, as in Q4_1
 	}
 }
+
+// encodeQ51Block encodes src [32] into dst [24], to the bytes of quantize_row_q5_1_ref of ggml-quants.c. It is Q4_1 with
+// twice the levels.
+func encodeQ51Block(dst []byte, src []float32) {
+	least, inverse := putRange(dst, src, 31)
+	putQ5Levels(dst[4:], src, func(x float32) byte { return rangeLevel(x, least, inverse, 31) })
+}

@@ -55,13 +55,12 @@ func fitQ6KGroup(levels []byte, x []float32) float32 {
 	if math.Abs(float64(largest)) < negligible {
 		return 0
 	}
-	var scale, best float32
-	for k := range 19 {
-		step := k - 10 // from -9 on, but the middle comes first
-		if k == 0 {
+	var scale float32
+	best := float32(-1) // what the first scale explains is more
+	for k := -10; k <= 9; k++ {
+		step := k
+		if k == -10 { // the middle comes first
 			step = 0
-		} else if step >= 0 {
-			step++
 		}
 		inverse := -(q6KHalf + mul(0.1, float32(step))) / largest
 		var xl, ll float32 // weighted sums of x·level and level²
@@ -70,7 +69,7 @@ func fitQ6KGroup(levels []byte, x []float32) float32 {
 			xl += mul(mul(mul(v, v), v), level)
 			ll += mul(mul(mul(v, v), level), level)
 		}
-		if !(ll > 0) || k > 0 && !(mul(xl, xl) > mul(best, ll)) {
+		if !(ll > 0 && mul(xl, xl) > mul(best, ll)) {
 			continue
 		}
 		scale = xl / ll

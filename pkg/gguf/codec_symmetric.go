@@ -9,7 +9,8 @@ import "math"
 // symmetricLen is the number of elements of a group.
 const symmetricLen = 16
 
-// negligible is GROUP_MAX_EPS of ggml-quants.c: a group without larger magnitudes counts as zero.
+// negligible is GROUP_MAX_EPS of ggml-quants.c: a group without larger magnitudes counts as zero, and so does a
+// super-block without larger scales, for which d is zero in any case.
 const negligible = 1e-15
 
 // symmetricBlock is a super-block without minimums. Element x of group j is about d·scales[j]·(levels-n).
@@ -29,10 +30,10 @@ func fitSymmetric(src []float32, n, most int, group func(levels []byte, x []floa
 		scales[j] = group(b.levels[symmetricLen*j:][:symmetricLen], src[symmetricLen*j:][:symmetricLen])
 	}
 	largest := extreme(scales[:])
-	inverse := float32(-most) / largest
-	if math.IsInf(float64(inverse), 0) { // all zero, or so small that d is zero in any case
-		return b
+	if math.Abs(float64(largest)) < negligible {
+		return new(symmetricBlock)
 	}
+	inverse := float32(-most) / largest
 	b.d = Float16ToFloat32(Float32ToFloat16(1 / inverse))
 	for j, s := range scales {
 		b.scales[j] = int8(max(-most, min(most-1, nearestInt(inverse*s))))
