@@ -4,13 +4,14 @@ import "math"
 
 // This file finds scales for the K formats without minimums (Q3_K, Q6_K): x ≈ scale·q for whole levels q from -n to n-1,
 // in groups of 16. It does what the reference quantisers of ggml-quants.c do without an importance matrix, with the same
-// float32 operations in the same order, so that both give the same bytes.
+// float32 operations in the same order, so that both give the same bytes, but for Q3_K of magnitudes below 1e-14: what is
+// negligible for Q6_K is all zero here for both, where ggml writes levels beside a scale d of zero.
 
 // symmetricLen is the number of elements of a group.
 const symmetricLen = 16
 
 // negligible is GROUP_MAX_EPS of ggml-quants.c: a group without larger magnitudes counts as zero, and so does a
-// super-block without larger scales, for which d is zero in any case.
+// super-block without larger scales.
 const negligible = 1e-15
 
 // symmetricBlock is a super-block without minimums. Element x of group j is about d·scales[j]·(levels-n).

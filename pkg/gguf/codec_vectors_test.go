@@ -21,11 +21,7 @@ func vectorData(t *testing.T, f *File, name string) []byte {
 	if !ok {
 		t.Fatalf("no vectors %s", name)
 	}
-	data, err := f.Data(tensor)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
+	return tensorData(t, f, tensor)
 }
 
 // randomBlocks returns size bytes of the stream that the vectors' blocks of type typ start: SplitMix64 from the number of
