@@ -57,11 +57,8 @@ type Weight struct {
 	codec    gguf.Codec
 	rowBytes int
 
-	// What Pack made, or nil.
-	floats   *packedFloats
-	integers *packedIntegers
-
-	bfloat16 bool // products multiply in bfloat16
+	packed   *packedWeight // what Pack made, or nil
+	bfloat16 bool          // products multiply in bfloat16
 
 	row0, col0 int // where the view begins in what Pack made; col0 also in raw
 }
