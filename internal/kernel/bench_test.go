@@ -8,28 +8,34 @@ import (
 	"github.com/elastiformer/elastiformer/internal/simd"
 )
 
-func BenchmarkMulNT(b *testing.B) {
-	const rows, out, in = 512, 768, 768
-	for _, kind := range storage {
-		b.Run(kind.String(), func(b *testing.B) {
-			r := newRand(1)
-			codec, err := kind.Codec()
-			if err != nil {
-				b.Fatal(err)
-			}
-			data := make([]byte, out*in/codec.BlockLen()*codec.BlockBytes())
-			codec.Encode(data, randomMat(r, out, in, 0).Data)
-			w, err := kernel.NewWeight(out, in, kind, data)
-			if err != nil {
-				b.Fatal(err)
-			}
-			dst, a := randomMat(r, rows, out, 0), randomMat(r, rows, in, 0)
-			b.ReportAllocs()
-			for b.Loop() {
-				kernel.MulNT(dst, a, w, false)
-			}
-			reportRate(b, rows*out*in)
-		})
+// Products with weights as they are stored, forward and backward: what a type takes longer
+// than F32 is the decoding of its panels.
+func BenchmarkStored(b *testing.B) {
+	const rows, out, in = 512, 2048, 2048
+	r := newRand(1)
+	y, x := randomMat(r, rows, out, 0), randomMat(r, rows, in, 0)
+	bench := func(name string, w kernel.Weight) {
+		for _, d := range []struct {
+			name string
+			mul  func()
+		}{
+			{"forward", func() { kernel.MulNT(y, x, w, false) }},
+			{"backward", func() { kernel.MulNN(x, y, w, false) }},
+		} {
+			b.Run(name+"/"+d.name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					d.mul()
+				}
+				reportRate(b, rows*out*in)
+				b.ReportMetric(b.Elapsed().Seconds()*1e9/float64(b.N*out*in), "ns/weight")
+			})
+		}
+	}
+	bench("F32", kernel.DenseWeight(randomMat(r, out, in, 0)))
+	for _, kind := range kernel.RandomBlockTypes() {
+		w, _ := blockWeight(b, r, out, in, kind)
+		bench(kind.String(), w)
 	}
 }
 
@@ -55,17 +61,6 @@ func BenchmarkProduct(b *testing.B) {
 			})
 		}
 	}
-}
-
-func BenchmarkMulNN(b *testing.B) {
-	const rows, out, in = 512, 768, 768
-	r := newRand(1)
-	dst, a, w := randomMat(r, rows, in, 0), randomMat(r, rows, out, 0), kernel.DenseWeight(randomMat(r, out, in, 0))
-	b.ReportAllocs()
-	for b.Loop() {
-		kernel.MulNN(dst, a, w, false)
-	}
-	reportRate(b, rows*out*in)
 }
 
 // One head of width 64 over 512 tokens.

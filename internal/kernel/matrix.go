@@ -54,7 +54,7 @@ type Weight struct {
 	// Other storage: whole blocks along the rows.
 	raw      []byte
 	kind     gguf.Type
-	codec    gguf.Codec
+	codec    *decoder
 	rowBytes int
 
 	packed   *packedWeight // what Pack made, or nil
@@ -72,7 +72,7 @@ func NewWeight(rows, cols int, t gguf.Type, data []byte) (Weight, error) {
 		}
 		return DenseWeight(NewMat(rows, cols, gguf.Float32s(data))), nil
 	}
-	codec, err := t.Codec()
+	codec, err := newDecoder(t)
 	if err != nil {
 		return Weight{}, err
 	}
@@ -144,7 +144,7 @@ func (w Weight) panel(buf *[]float32, r0, r1, c0, c1 int) Mat {
 	m := NewMat(r1-r0, (last-first)*n, grow(buf, (r1-r0)*(last-first)*n))
 	for i := range m.Rows {
 		row := w.raw[(r0+i)*w.rowBytes:]
-		decode(m.Row(i), row[first*size:last*size], w.kind, w.codec)
+		w.codec.Decode(m.Row(i), row[first*size:last*size])
 	}
 	return m.ColRange(c0-first*n, c1-first*n)
 }

@@ -99,20 +99,3 @@ func (q Quantised) ColRange(lo, hi int) (view Quantised, ok bool) {
 	q.Cols = hi - lo
 	return q, true
 }
-
-// decode reads whole blocks of type t from src into dst as c, the codec of t, does; the
-// values are the same, but faster for the types of usual checkpoints.
-func decode(dst []float32, src []byte, t gguf.Type, c gguf.Codec) {
-	switch t {
-	case gguf.TypeF16:
-		simd.DecodeF16(dst, src)
-	case gguf.TypeBF16:
-		simd.DecodeBF16(dst, src)
-	case gguf.TypeQ8_0:
-		simd.DecodeQ8(dst, src)
-	case gguf.TypeQ4_0:
-		simd.DecodeQ4(dst, src)
-	default:
-		c.Decode(dst, src)
-	}
-}

@@ -307,26 +307,6 @@ func TestQuantisedNotFinite(t *testing.T) {
 	}
 }
 
-// Decoding gives the codec's values, for types with a fast way and without.
-func TestDecodeAsCodecs(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	for _, kind := range []gguf.Type{gguf.TypeF32, gguf.TypeF16, gguf.TypeBF16, gguf.TypeQ8_0, gguf.TypeQ4_0} {
-		codec, err := kind.Codec()
-		if err != nil {
-			t.Fatal(err)
-		}
-		values := normalMat(r, 1, 96, 0).Data
-		raw := make([]byte, len(values)/codec.BlockLen()*codec.BlockBytes())
-		codec.Encode(raw, values)
-		want, got := make([]float32, 96), make([]float32, 96) // (96), (96)
-		codec.Decode(want, raw)
-		decode(got, raw, kind, codec)
-		if !slices.Equal(got, want) {
-			t.Errorf("%v: got %v, want %v", kind, got, want)
-		}
-	}
-}
-
 // Repacking keeps no reference to the file's bytes and depends on no thread.
 func TestNewQuantisedCopies(t *testing.T) {
 	defer SetThreads(Threads())

@@ -1,46 +1,76 @@
 package simd
 
-// decodeVectors decodes as many whole vectors (F16, BF16) or blocks as there are and
-// returns how many elements that was.
-func decodeVectors(d decoding, dst []float32, src []byte) (done int) {
-	l, n := Current(), 16
-	if d == decodeQ8 || d == decodeQ4 {
-		n = Int8Len
-	}
-	blocks := len(dst) / n
-	if l == Generic || blocks == 0 {
-		return 0
-	}
-	if l == AVX512 {
-		decodeAVX512(d, &dst[0], &src[0], blocks)
+// decode decodes whole blocks, at a level with vectors.
+func (b Blocks) decode(dst *float32, src *byte, blocks int) {
+	if Current() == AVX512 {
+		b.decodeAVX512(dst, src, blocks)
 	} else {
-		decodeAVX2(d, &dst[0], &src[0], blocks)
+		b.decodeAVX2(dst, src, blocks)
 	}
-	return blocks * n
 }
 
-func decodeAVX512(d decoding, dst *float32, src *byte, blocks int) {
-	switch d {
-	case decodeF16:
+func (b Blocks) decodeAVX512(dst *float32, src *byte, blocks int) {
+	switch b {
+	case F16:
 		decodeF16AVX512(dst, src, blocks)
-	case decodeBF16:
+	case BF16:
 		decodeBF16AVX512(dst, src, blocks)
-	case decodeQ8:
+	case Q8:
 		decodeQ8AVX512(dst, src, blocks)
-	case decodeQ4:
+	case Q4:
 		decodeQ4AVX512(dst, src, blocks)
+	case Q41:
+		decodeQ41AVX512(dst, src, blocks)
+	case Q50:
+		decodeQ50AVX512(dst, src, blocks)
+	case Q51:
+		decodeQ51AVX512(dst, src, blocks)
+	case IQ4NL:
+		decodeIQ4NLAVX512(dst, src, blocks)
+	case IQ4XS:
+		decodeIQ4XSAVX512(dst, src, blocks)
+	case Q2K:
+		decodeQ2KAVX512(dst, src, blocks)
+	case Q3K:
+		decodeQ3KAVX512(dst, src, blocks)
+	case Q4K:
+		decodeQ4KAVX512(dst, src, blocks)
+	case Q5K:
+		decodeQ5KAVX512(dst, src, blocks)
+	case Q6K:
+		decodeQ6KAVX512(dst, src, blocks)
 	}
 }
 
-func decodeAVX2(d decoding, dst *float32, src *byte, blocks int) {
-	switch d {
-	case decodeF16:
+func (b Blocks) decodeAVX2(dst *float32, src *byte, blocks int) {
+	switch b {
+	case F16:
 		decodeF16AVX2(dst, src, blocks)
-	case decodeBF16:
+	case BF16:
 		decodeBF16AVX2(dst, src, blocks)
-	case decodeQ8:
+	case Q8:
 		decodeQ8AVX2(dst, src, blocks)
-	case decodeQ4:
+	case Q4:
 		decodeQ4AVX2(dst, src, blocks)
+	case Q41:
+		decodeQ41AVX2(dst, src, blocks)
+	case Q50:
+		decodeQ50AVX2(dst, src, blocks)
+	case Q51:
+		decodeQ51AVX2(dst, src, blocks)
+	case IQ4NL:
+		decodeIQ4NLAVX2(dst, src, blocks)
+	case IQ4XS:
+		decodeIQ4XSAVX2(dst, src, blocks)
+	case Q2K:
+		decodeQ2KAVX2(dst, src, blocks)
+	case Q3K:
+		decodeQ3KAVX2(dst, src, blocks)
+	case Q4K:
+		decodeQ4KAVX2(dst, src, blocks)
+	case Q5K:
+		decodeQ5KAVX2(dst, src, blocks)
+	case Q6K:
+		decodeQ6KAVX2(dst, src, blocks)
 	}
 }

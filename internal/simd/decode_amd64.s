@@ -14,7 +14,7 @@ TEXT ·decodeF16AVX512(SB), NOSPLIT, $0-24
 block:
 	VCVTPH2PS (CX), Z0
 	VMOVUPS   Z0, (AX)
-	ADDQ      $0x20, CX
+	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000040, AX
 	DECQ      DX
 	JNZ       block
@@ -32,7 +32,7 @@ block:
 	VPMOVZXWD (CX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (AX)
-	ADDQ      $0x20, CX
+	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000040, AX
 	DECQ      DX
 	JNZ       block
@@ -59,76 +59,1666 @@ block:
 	VCVTDQ2PS    Z1, Z1
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS      Z1, 64(AX)
-	ADDQ         $0x22, CX
+	ADDQ         $0x00000022, CX
 	ADDQ         $0x00000080, AX
 	DECQ         DX
 	JNZ          block
 	VZEROUPPER
 	RET
 
-DATA decode_levelsAVX512<>+0(SB)/4, $0x0000000f
-DATA decode_levelsAVX512<>+4(SB)/4, $0x0000000f
-DATA decode_levelsAVX512<>+8(SB)/4, $0x0000000f
-DATA decode_levelsAVX512<>+12(SB)/4, $0x0000000f
-DATA decode_levelsAVX512<>+16(SB)/4, $0x0000000f
-DATA decode_levelsAVX512<>+20(SB)/4, $0x0000000f
-DATA decode_levelsAVX512<>+24(SB)/4, $0x0000000f
-DATA decode_levelsAVX512<>+28(SB)/4, $0x0000000f
-DATA decode_levelsAVX512<>+32(SB)/4, $0x0000000f
-DATA decode_levelsAVX512<>+36(SB)/4, $0x0000000f
-DATA decode_levelsAVX512<>+40(SB)/4, $0x0000000f
-DATA decode_levelsAVX512<>+44(SB)/4, $0x0000000f
-DATA decode_levelsAVX512<>+48(SB)/4, $0x0000000f
-DATA decode_levelsAVX512<>+52(SB)/4, $0x0000000f
-DATA decode_levelsAVX512<>+56(SB)/4, $0x0000000f
-DATA decode_levelsAVX512<>+60(SB)/4, $0x0000000f
-GLOBL decode_levelsAVX512<>(SB), RODATA|NOPTR, $64
-
-DATA decode_zeroAVX512<>+0(SB)/4, $0x00000008
-DATA decode_zeroAVX512<>+4(SB)/4, $0x00000008
-DATA decode_zeroAVX512<>+8(SB)/4, $0x00000008
-DATA decode_zeroAVX512<>+12(SB)/4, $0x00000008
-DATA decode_zeroAVX512<>+16(SB)/4, $0x00000008
-DATA decode_zeroAVX512<>+20(SB)/4, $0x00000008
-DATA decode_zeroAVX512<>+24(SB)/4, $0x00000008
-DATA decode_zeroAVX512<>+28(SB)/4, $0x00000008
-DATA decode_zeroAVX512<>+32(SB)/4, $0x00000008
-DATA decode_zeroAVX512<>+36(SB)/4, $0x00000008
-DATA decode_zeroAVX512<>+40(SB)/4, $0x00000008
-DATA decode_zeroAVX512<>+44(SB)/4, $0x00000008
-DATA decode_zeroAVX512<>+48(SB)/4, $0x00000008
-DATA decode_zeroAVX512<>+52(SB)/4, $0x00000008
-DATA decode_zeroAVX512<>+56(SB)/4, $0x00000008
-DATA decode_zeroAVX512<>+60(SB)/4, $0x00000008
-GLOBL decode_zeroAVX512<>(SB), RODATA|NOPTR, $64
-
 // func decodeQ4AVX512(dst *float32, src *byte, blocks int)
 // Requires: AVX, AVX512F, F16C
 TEXT ·decodeQ4AVX512(SB), NOSPLIT, $0-24
-	MOVQ    dst+0(FP), AX
-	MOVQ    src+8(FP), CX
-	MOVQ    blocks+16(FP), DX
-	VMOVUPS decode_levelsAVX512<>+0(SB), Z0
-	VMOVUPS decode_zeroAVX512<>+0(SB), Z1
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
 
 block:
 	MOVWLZX      (CX), BX
-	VMOVD        BX, X2
-	VCVTPH2PS    X2, X2
-	VBROADCASTSS X2, Z2
-	VPMOVZXBD    2(CX), Z4
-	VPANDD       Z0, Z4, Z3
-	VPSRLD       $0x04, Z4, Z4
-	VPSUBD       Z1, Z3, Z3
-	VCVTDQ2PS    Z3, Z3
-	VMULPS       Z2, Z3, Z3
-	VMOVUPS      Z3, (AX)
-	VPSUBD       Z1, Z4, Z4
-	VCVTDQ2PS    Z4, Z4
-	VMULPS       Z2, Z4, Z4
-	VMOVUPS      Z4, 64(AX)
-	ADDQ         $0x12, CX
+	VMOVD        BX, X0
+	VCVTPH2PS    X0, X0
+	VBROADCASTSS X0, Z0
+	VPMOVZXBD    2(CX), Z1
+	VPANDD       decode_0000000f<>+0(SB), Z1, Z1
+	VPSUBD       decode_00000008<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	VPMOVZXBD    2(CX), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPSUBD       decode_00000008<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         $0x00000012, CX
 	ADDQ         $0x00000080, AX
+	DECQ         DX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+DATA decode_0000000f<>+0(SB)/4, $0x0000000f
+DATA decode_0000000f<>+4(SB)/4, $0x0000000f
+DATA decode_0000000f<>+8(SB)/4, $0x0000000f
+DATA decode_0000000f<>+12(SB)/4, $0x0000000f
+DATA decode_0000000f<>+16(SB)/4, $0x0000000f
+DATA decode_0000000f<>+20(SB)/4, $0x0000000f
+DATA decode_0000000f<>+24(SB)/4, $0x0000000f
+DATA decode_0000000f<>+28(SB)/4, $0x0000000f
+DATA decode_0000000f<>+32(SB)/4, $0x0000000f
+DATA decode_0000000f<>+36(SB)/4, $0x0000000f
+DATA decode_0000000f<>+40(SB)/4, $0x0000000f
+DATA decode_0000000f<>+44(SB)/4, $0x0000000f
+DATA decode_0000000f<>+48(SB)/4, $0x0000000f
+DATA decode_0000000f<>+52(SB)/4, $0x0000000f
+DATA decode_0000000f<>+56(SB)/4, $0x0000000f
+DATA decode_0000000f<>+60(SB)/4, $0x0000000f
+GLOBL decode_0000000f<>(SB), RODATA|NOPTR, $64
+
+DATA decode_00000008<>+0(SB)/4, $0x00000008
+DATA decode_00000008<>+4(SB)/4, $0x00000008
+DATA decode_00000008<>+8(SB)/4, $0x00000008
+DATA decode_00000008<>+12(SB)/4, $0x00000008
+DATA decode_00000008<>+16(SB)/4, $0x00000008
+DATA decode_00000008<>+20(SB)/4, $0x00000008
+DATA decode_00000008<>+24(SB)/4, $0x00000008
+DATA decode_00000008<>+28(SB)/4, $0x00000008
+DATA decode_00000008<>+32(SB)/4, $0x00000008
+DATA decode_00000008<>+36(SB)/4, $0x00000008
+DATA decode_00000008<>+40(SB)/4, $0x00000008
+DATA decode_00000008<>+44(SB)/4, $0x00000008
+DATA decode_00000008<>+48(SB)/4, $0x00000008
+DATA decode_00000008<>+52(SB)/4, $0x00000008
+DATA decode_00000008<>+56(SB)/4, $0x00000008
+DATA decode_00000008<>+60(SB)/4, $0x00000008
+GLOBL decode_00000008<>(SB), RODATA|NOPTR, $64
+
+// func decodeQ41AVX512(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX512F, F16C
+TEXT ·decodeQ41AVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+block:
+	MOVWLZX      (CX), BX
+	VMOVD        BX, X0
+	VCVTPH2PS    X0, X0
+	VBROADCASTSS X0, Z0
+	MOVWLZX      2(CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Z1
+	VPMOVZXBD    4(CX), Z2
+	VPANDD       decode_0000000f<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VADDPS       Z1, Z2, Z2
+	VMOVUPS      Z2, (AX)
+	VPMOVZXBD    4(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VADDPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 64(AX)
+	ADDQ         $0x00000014, CX
+	ADDQ         $0x00000080, AX
+	DECQ         DX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func decodeQ50AVX512(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX512F, F16C
+TEXT ·decodeQ50AVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+block:
+	MOVWLZX      (CX), BX
+	VMOVD        BX, X0
+	VCVTPH2PS    X0, X0
+	VBROADCASTSS X0, Z0
+	VPBROADCASTD 2(CX), Z1
+	VPSRLVD      decode_ones<>+0(SB), Z1, Z1
+	VPANDD       decode_00000001<>+0(SB), Z1, Z1
+	VPMOVZXBD    6(CX), Z2
+	VPANDD       decode_0000000f<>+0(SB), Z2, Z2
+	VPSLLD       $0x04, Z1, Z1
+	VPORD        Z1, Z2, Z2
+	VPSUBD       decode_00000010<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VMOVUPS      Z2, (AX)
+	VPBROADCASTD 2(CX), Z1
+	VPSRLVD      decode_ones<>+64(SB), Z1, Z1
+	VPANDD       decode_00000001<>+0(SB), Z1, Z1
+	VPMOVZXBD    6(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VPSLLD       $0x04, Z1, Z1
+	VPORD        Z1, Z2, Z2
+	VPSUBD       decode_00000010<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VMOVUPS      Z2, 64(AX)
+	ADDQ         $0x00000016, CX
+	ADDQ         $0x00000080, AX
+	DECQ         DX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+DATA decode_ones<>+0(SB)/4, $0x00000000
+DATA decode_ones<>+4(SB)/4, $0x00000001
+DATA decode_ones<>+8(SB)/4, $0x00000002
+DATA decode_ones<>+12(SB)/4, $0x00000003
+DATA decode_ones<>+16(SB)/4, $0x00000004
+DATA decode_ones<>+20(SB)/4, $0x00000005
+DATA decode_ones<>+24(SB)/4, $0x00000006
+DATA decode_ones<>+28(SB)/4, $0x00000007
+DATA decode_ones<>+32(SB)/4, $0x00000008
+DATA decode_ones<>+36(SB)/4, $0x00000009
+DATA decode_ones<>+40(SB)/4, $0x0000000a
+DATA decode_ones<>+44(SB)/4, $0x0000000b
+DATA decode_ones<>+48(SB)/4, $0x0000000c
+DATA decode_ones<>+52(SB)/4, $0x0000000d
+DATA decode_ones<>+56(SB)/4, $0x0000000e
+DATA decode_ones<>+60(SB)/4, $0x0000000f
+DATA decode_ones<>+64(SB)/4, $0x00000010
+DATA decode_ones<>+68(SB)/4, $0x00000011
+DATA decode_ones<>+72(SB)/4, $0x00000012
+DATA decode_ones<>+76(SB)/4, $0x00000013
+DATA decode_ones<>+80(SB)/4, $0x00000014
+DATA decode_ones<>+84(SB)/4, $0x00000015
+DATA decode_ones<>+88(SB)/4, $0x00000016
+DATA decode_ones<>+92(SB)/4, $0x00000017
+DATA decode_ones<>+96(SB)/4, $0x00000018
+DATA decode_ones<>+100(SB)/4, $0x00000019
+DATA decode_ones<>+104(SB)/4, $0x0000001a
+DATA decode_ones<>+108(SB)/4, $0x0000001b
+DATA decode_ones<>+112(SB)/4, $0x0000001c
+DATA decode_ones<>+116(SB)/4, $0x0000001d
+DATA decode_ones<>+120(SB)/4, $0x0000001e
+DATA decode_ones<>+124(SB)/4, $0x0000001f
+GLOBL decode_ones<>(SB), RODATA|NOPTR, $128
+
+DATA decode_00000001<>+0(SB)/4, $0x00000001
+DATA decode_00000001<>+4(SB)/4, $0x00000001
+DATA decode_00000001<>+8(SB)/4, $0x00000001
+DATA decode_00000001<>+12(SB)/4, $0x00000001
+DATA decode_00000001<>+16(SB)/4, $0x00000001
+DATA decode_00000001<>+20(SB)/4, $0x00000001
+DATA decode_00000001<>+24(SB)/4, $0x00000001
+DATA decode_00000001<>+28(SB)/4, $0x00000001
+DATA decode_00000001<>+32(SB)/4, $0x00000001
+DATA decode_00000001<>+36(SB)/4, $0x00000001
+DATA decode_00000001<>+40(SB)/4, $0x00000001
+DATA decode_00000001<>+44(SB)/4, $0x00000001
+DATA decode_00000001<>+48(SB)/4, $0x00000001
+DATA decode_00000001<>+52(SB)/4, $0x00000001
+DATA decode_00000001<>+56(SB)/4, $0x00000001
+DATA decode_00000001<>+60(SB)/4, $0x00000001
+GLOBL decode_00000001<>(SB), RODATA|NOPTR, $64
+
+DATA decode_00000010<>+0(SB)/4, $0x00000010
+DATA decode_00000010<>+4(SB)/4, $0x00000010
+DATA decode_00000010<>+8(SB)/4, $0x00000010
+DATA decode_00000010<>+12(SB)/4, $0x00000010
+DATA decode_00000010<>+16(SB)/4, $0x00000010
+DATA decode_00000010<>+20(SB)/4, $0x00000010
+DATA decode_00000010<>+24(SB)/4, $0x00000010
+DATA decode_00000010<>+28(SB)/4, $0x00000010
+DATA decode_00000010<>+32(SB)/4, $0x00000010
+DATA decode_00000010<>+36(SB)/4, $0x00000010
+DATA decode_00000010<>+40(SB)/4, $0x00000010
+DATA decode_00000010<>+44(SB)/4, $0x00000010
+DATA decode_00000010<>+48(SB)/4, $0x00000010
+DATA decode_00000010<>+52(SB)/4, $0x00000010
+DATA decode_00000010<>+56(SB)/4, $0x00000010
+DATA decode_00000010<>+60(SB)/4, $0x00000010
+GLOBL decode_00000010<>(SB), RODATA|NOPTR, $64
+
+// func decodeQ51AVX512(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX512F, F16C
+TEXT ·decodeQ51AVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+block:
+	MOVWLZX      (CX), BX
+	VMOVD        BX, X0
+	VCVTPH2PS    X0, X0
+	VBROADCASTSS X0, Z0
+	MOVWLZX      2(CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Z1
+	VPBROADCASTD 4(CX), Z2
+	VPSRLVD      decode_ones<>+0(SB), Z2, Z2
+	VPANDD       decode_00000001<>+0(SB), Z2, Z2
+	VPMOVZXBD    8(CX), Z3
+	VPANDD       decode_0000000f<>+0(SB), Z3, Z3
+	VPSLLD       $0x04, Z2, Z2
+	VPORD        Z2, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	VADDPS       Z1, Z3, Z3
+	VMOVUPS      Z3, (AX)
+	VPBROADCASTD 4(CX), Z2
+	VPSRLVD      decode_ones<>+64(SB), Z2, Z2
+	VPANDD       decode_00000001<>+0(SB), Z2, Z2
+	VPMOVZXBD    8(CX), Z3
+	VPSRLD       $0x04, Z3, Z3
+	VPSLLD       $0x04, Z2, Z2
+	VPORD        Z2, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z0, Z3, Z3
+	VADDPS       Z1, Z3, Z3
+	VMOVUPS      Z3, 64(AX)
+	ADDQ         $0x00000018, CX
+	ADDQ         $0x00000080, AX
+	DECQ         DX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func decodeIQ4NLAVX512(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX512F, F16C
+TEXT ·decodeIQ4NLAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+block:
+	MOVWLZX      (CX), BX
+	VMOVD        BX, X0
+	VCVTPH2PS    X0, X0
+	VBROADCASTSS X0, Z0
+	VMOVDQU      2(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	VMOVDQU      2(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 64(AX)
+	ADDQ         $0x00000012, CX
+	ADDQ         $0x00000080, AX
+	DECQ         DX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+DATA decode_nonlinear<>+0(SB)/1, $0x81
+DATA decode_nonlinear<>+1(SB)/1, $0x98
+DATA decode_nonlinear<>+2(SB)/1, $0xad
+DATA decode_nonlinear<>+3(SB)/1, $0xbf
+DATA decode_nonlinear<>+4(SB)/1, $0xcf
+DATA decode_nonlinear<>+5(SB)/1, $0xdd
+DATA decode_nonlinear<>+6(SB)/1, $0xea
+DATA decode_nonlinear<>+7(SB)/1, $0xf6
+DATA decode_nonlinear<>+8(SB)/1, $0x01
+DATA decode_nonlinear<>+9(SB)/1, $0x0d
+DATA decode_nonlinear<>+10(SB)/1, $0x19
+DATA decode_nonlinear<>+11(SB)/1, $0x26
+DATA decode_nonlinear<>+12(SB)/1, $0x35
+DATA decode_nonlinear<>+13(SB)/1, $0x45
+DATA decode_nonlinear<>+14(SB)/1, $0x59
+DATA decode_nonlinear<>+15(SB)/1, $0x71
+GLOBL decode_nonlinear<>(SB), RODATA|NOPTR, $16
+
+DATA decode_0f0f0f0f<>+0(SB)/4, $0x0f0f0f0f
+DATA decode_0f0f0f0f<>+4(SB)/4, $0x0f0f0f0f
+DATA decode_0f0f0f0f<>+8(SB)/4, $0x0f0f0f0f
+DATA decode_0f0f0f0f<>+12(SB)/4, $0x0f0f0f0f
+DATA decode_0f0f0f0f<>+16(SB)/4, $0x0f0f0f0f
+DATA decode_0f0f0f0f<>+20(SB)/4, $0x0f0f0f0f
+DATA decode_0f0f0f0f<>+24(SB)/4, $0x0f0f0f0f
+DATA decode_0f0f0f0f<>+28(SB)/4, $0x0f0f0f0f
+DATA decode_0f0f0f0f<>+32(SB)/4, $0x0f0f0f0f
+DATA decode_0f0f0f0f<>+36(SB)/4, $0x0f0f0f0f
+DATA decode_0f0f0f0f<>+40(SB)/4, $0x0f0f0f0f
+DATA decode_0f0f0f0f<>+44(SB)/4, $0x0f0f0f0f
+DATA decode_0f0f0f0f<>+48(SB)/4, $0x0f0f0f0f
+DATA decode_0f0f0f0f<>+52(SB)/4, $0x0f0f0f0f
+DATA decode_0f0f0f0f<>+56(SB)/4, $0x0f0f0f0f
+DATA decode_0f0f0f0f<>+60(SB)/4, $0x0f0f0f0f
+GLOBL decode_0f0f0f0f<>(SB), RODATA|NOPTR, $64
+
+// func decodeIQ4XSAVX512(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, AVX512F, F16C
+TEXT ·decodeIQ4XSAVX512(SB), NOSPLIT, $32-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+block:
+	VPBROADCASTD 4(CX), Y0
+	VPSRLVD      decode_fours<>+0(SB), Y0, Y0
+	VPAND        decode_0000000f<>+0(SB), Y0, Y0
+	MOVWLZX      2(CX), BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+	VPSRLVD      decode_twos<>+0(SB), Y1, Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPSLLD       $0x04, Y1, Y1
+	VPOR         Y1, Y0, Y0
+	VPSUBD       decode_00000020<>+0(SB), Y0, Y0
+	MOVWLZX      (CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Z1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VBROADCASTSS (SP), Z0
+	VMOVDQU      8(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	VBROADCASTSS (SP), Z0
+	VMOVDQU      8(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 64(AX)
+	VBROADCASTSS 4(SP), Z0
+	VMOVDQU      24(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 128(AX)
+	VBROADCASTSS 4(SP), Z0
+	VMOVDQU      24(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 192(AX)
+	VBROADCASTSS 8(SP), Z0
+	VMOVDQU      40(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 256(AX)
+	VBROADCASTSS 8(SP), Z0
+	VMOVDQU      40(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 320(AX)
+	VBROADCASTSS 12(SP), Z0
+	VMOVDQU      56(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 384(AX)
+	VBROADCASTSS 12(SP), Z0
+	VMOVDQU      56(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 448(AX)
+	VBROADCASTSS 16(SP), Z0
+	VMOVDQU      72(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 512(AX)
+	VBROADCASTSS 16(SP), Z0
+	VMOVDQU      72(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 576(AX)
+	VBROADCASTSS 20(SP), Z0
+	VMOVDQU      88(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 640(AX)
+	VBROADCASTSS 20(SP), Z0
+	VMOVDQU      88(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 704(AX)
+	VBROADCASTSS 24(SP), Z0
+	VMOVDQU      104(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 768(AX)
+	VBROADCASTSS 24(SP), Z0
+	VMOVDQU      104(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 832(AX)
+	VBROADCASTSS 28(SP), Z0
+	VMOVDQU      120(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 896(AX)
+	VBROADCASTSS 28(SP), Z0
+	VMOVDQU      120(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 960(AX)
+	ADDQ         $0x00000088, CX
+	ADDQ         $0x00000400, AX
+	DECQ         DX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+DATA decode_fours<>+0(SB)/4, $0x00000000
+DATA decode_fours<>+4(SB)/4, $0x00000004
+DATA decode_fours<>+8(SB)/4, $0x00000008
+DATA decode_fours<>+12(SB)/4, $0x0000000c
+DATA decode_fours<>+16(SB)/4, $0x00000010
+DATA decode_fours<>+20(SB)/4, $0x00000014
+DATA decode_fours<>+24(SB)/4, $0x00000018
+DATA decode_fours<>+28(SB)/4, $0x0000001c
+GLOBL decode_fours<>(SB), RODATA|NOPTR, $32
+
+DATA decode_twos<>+0(SB)/4, $0x00000000
+DATA decode_twos<>+4(SB)/4, $0x00000002
+DATA decode_twos<>+8(SB)/4, $0x00000004
+DATA decode_twos<>+12(SB)/4, $0x00000006
+DATA decode_twos<>+16(SB)/4, $0x00000008
+DATA decode_twos<>+20(SB)/4, $0x0000000a
+DATA decode_twos<>+24(SB)/4, $0x0000000c
+DATA decode_twos<>+28(SB)/4, $0x0000000e
+GLOBL decode_twos<>(SB), RODATA|NOPTR, $32
+
+DATA decode_00000003<>+0(SB)/4, $0x00000003
+DATA decode_00000003<>+4(SB)/4, $0x00000003
+DATA decode_00000003<>+8(SB)/4, $0x00000003
+DATA decode_00000003<>+12(SB)/4, $0x00000003
+DATA decode_00000003<>+16(SB)/4, $0x00000003
+DATA decode_00000003<>+20(SB)/4, $0x00000003
+DATA decode_00000003<>+24(SB)/4, $0x00000003
+DATA decode_00000003<>+28(SB)/4, $0x00000003
+DATA decode_00000003<>+32(SB)/4, $0x00000003
+DATA decode_00000003<>+36(SB)/4, $0x00000003
+DATA decode_00000003<>+40(SB)/4, $0x00000003
+DATA decode_00000003<>+44(SB)/4, $0x00000003
+DATA decode_00000003<>+48(SB)/4, $0x00000003
+DATA decode_00000003<>+52(SB)/4, $0x00000003
+DATA decode_00000003<>+56(SB)/4, $0x00000003
+DATA decode_00000003<>+60(SB)/4, $0x00000003
+GLOBL decode_00000003<>(SB), RODATA|NOPTR, $64
+
+DATA decode_00000020<>+0(SB)/4, $0x00000020
+DATA decode_00000020<>+4(SB)/4, $0x00000020
+DATA decode_00000020<>+8(SB)/4, $0x00000020
+DATA decode_00000020<>+12(SB)/4, $0x00000020
+DATA decode_00000020<>+16(SB)/4, $0x00000020
+DATA decode_00000020<>+20(SB)/4, $0x00000020
+DATA decode_00000020<>+24(SB)/4, $0x00000020
+DATA decode_00000020<>+28(SB)/4, $0x00000020
+DATA decode_00000020<>+32(SB)/4, $0x00000020
+DATA decode_00000020<>+36(SB)/4, $0x00000020
+DATA decode_00000020<>+40(SB)/4, $0x00000020
+DATA decode_00000020<>+44(SB)/4, $0x00000020
+DATA decode_00000020<>+48(SB)/4, $0x00000020
+DATA decode_00000020<>+52(SB)/4, $0x00000020
+DATA decode_00000020<>+56(SB)/4, $0x00000020
+DATA decode_00000020<>+60(SB)/4, $0x00000020
+GLOBL decode_00000020<>(SB), RODATA|NOPTR, $64
+
+// func decodeQ2KAVX512(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX512F, F16C
+TEXT ·decodeQ2KAVX512(SB), NOSPLIT, $128-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+block:
+	VMOVDQU      (CX), X0
+	VPAND        decode_0f0f0f0f<>+0(SB), X0, X0
+	MOVWLZX      80(CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Z1
+	VPMOVZXBD    X0, Z0
+	VCVTDQ2PS    Z0, Z0
+	VMULPS       Z1, Z0, Z0
+	VMOVUPS      Z0, (SP)
+	VMOVDQU      (CX), X0
+	VPSRLW       $0x04, X0, X0
+	VPAND        decode_0f0f0f0f<>+0(SB), X0, X0
+	MOVWLZX      82(CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Z1
+	VPMOVZXBD    X0, Z0
+	VCVTDQ2PS    Z0, Z0
+	VMULPS       Z1, Z0, Z0
+	VMOVUPS      Z0, 64(SP)
+	VBROADCASTSS (SP), Z0
+	VBROADCASTSS 64(SP), Z1
+	VPMOVZXBD    16(CX), Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, (AX)
+	VBROADCASTSS 4(SP), Z0
+	VBROADCASTSS 68(SP), Z1
+	VPMOVZXBD    32(CX), Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 64(AX)
+	VBROADCASTSS 8(SP), Z0
+	VBROADCASTSS 72(SP), Z1
+	VPMOVZXBD    16(CX), Z2
+	VPSRLD       $0x02, Z2, Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 128(AX)
+	VBROADCASTSS 12(SP), Z0
+	VBROADCASTSS 76(SP), Z1
+	VPMOVZXBD    32(CX), Z2
+	VPSRLD       $0x02, Z2, Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 192(AX)
+	VBROADCASTSS 16(SP), Z0
+	VBROADCASTSS 80(SP), Z1
+	VPMOVZXBD    16(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 256(AX)
+	VBROADCASTSS 20(SP), Z0
+	VBROADCASTSS 84(SP), Z1
+	VPMOVZXBD    32(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 320(AX)
+	VBROADCASTSS 24(SP), Z0
+	VBROADCASTSS 88(SP), Z1
+	VPMOVZXBD    16(CX), Z2
+	VPSRLD       $0x06, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 384(AX)
+	VBROADCASTSS 28(SP), Z0
+	VBROADCASTSS 92(SP), Z1
+	VPMOVZXBD    32(CX), Z2
+	VPSRLD       $0x06, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 448(AX)
+	VBROADCASTSS 32(SP), Z0
+	VBROADCASTSS 96(SP), Z1
+	VPMOVZXBD    48(CX), Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 512(AX)
+	VBROADCASTSS 36(SP), Z0
+	VBROADCASTSS 100(SP), Z1
+	VPMOVZXBD    64(CX), Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 576(AX)
+	VBROADCASTSS 40(SP), Z0
+	VBROADCASTSS 104(SP), Z1
+	VPMOVZXBD    48(CX), Z2
+	VPSRLD       $0x02, Z2, Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 640(AX)
+	VBROADCASTSS 44(SP), Z0
+	VBROADCASTSS 108(SP), Z1
+	VPMOVZXBD    64(CX), Z2
+	VPSRLD       $0x02, Z2, Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 704(AX)
+	VBROADCASTSS 48(SP), Z0
+	VBROADCASTSS 112(SP), Z1
+	VPMOVZXBD    48(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 768(AX)
+	VBROADCASTSS 52(SP), Z0
+	VBROADCASTSS 116(SP), Z1
+	VPMOVZXBD    64(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 832(AX)
+	VBROADCASTSS 56(SP), Z0
+	VBROADCASTSS 120(SP), Z1
+	VPMOVZXBD    48(CX), Z2
+	VPSRLD       $0x06, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 896(AX)
+	VBROADCASTSS 60(SP), Z0
+	VBROADCASTSS 124(SP), Z1
+	VPMOVZXBD    64(CX), Z2
+	VPSRLD       $0x06, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 960(AX)
+	ADDQ         $0x00000054, CX
+	ADDQ         $0x00000400, AX
+	DECQ         DX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func decodeQ3KAVX512(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX512F, F16C
+TEXT ·decodeQ3KAVX512(SB), NOSPLIT, $64-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+block:
+	MOVL         96(CX), BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         104(CX), SI
+	ANDL         $0x03030303, SI
+	SHLL         $0x04, SI
+	ORL          SI, BX
+	VMOVD        BX, X0
+	MOVL         100(CX), BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         104(CX), SI
+	SHRL         $0x02, SI
+	ANDL         $0x03030303, SI
+	SHLL         $0x04, SI
+	ORL          SI, BX
+	VPINSRD      $0x01, BX, X0, X0
+	MOVL         96(CX), BX
+	SHRL         $0x04, BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         104(CX), SI
+	SHRL         $0x04, SI
+	ANDL         $0x03030303, SI
+	SHLL         $0x04, SI
+	ORL          SI, BX
+	VPINSRD      $0x02, BX, X0, X0
+	MOVL         100(CX), BX
+	SHRL         $0x04, BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         104(CX), SI
+	SHRL         $0x06, SI
+	ANDL         $0x03030303, SI
+	SHLL         $0x04, SI
+	ORL          SI, BX
+	VPINSRD      $0x03, BX, X0, X0
+	VPMOVZXBD    X0, Z0
+	VPSUBD       decode_00000020<>+0(SB), Z0, Z0
+	MOVWLZX      108(CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Z1
+	VCVTDQ2PS    Z0, Z0
+	VMULPS       Z1, Z0, Z0
+	VMOVUPS      Z0, (SP)
+	VBROADCASTSS (SP), Z0
+	VPMOVZXBD    32(CX), Z1
+	VPANDD       decode_00000003<>+0(SB), Z1, Z1
+	VPMOVZXBD    (CX), Z2
+	VPANDD       decode_00000001<>+0(SB), Z2, Z2
+	VPSLLD       $0x02, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000004<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	VBROADCASTSS 4(SP), Z0
+	VPMOVZXBD    48(CX), Z1
+	VPANDD       decode_00000003<>+0(SB), Z1, Z1
+	VPMOVZXBD    16(CX), Z2
+	VPANDD       decode_00000001<>+0(SB), Z2, Z2
+	VPSLLD       $0x02, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000004<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 64(AX)
+	VBROADCASTSS 8(SP), Z0
+	VPMOVZXBD    32(CX), Z1
+	VPSRLD       $0x02, Z1, Z1
+	VPANDD       decode_00000003<>+0(SB), Z1, Z1
+	VPMOVZXBD    (CX), Z2
+	VPSRLD       $0x01, Z2, Z2
+	VPANDD       decode_00000001<>+0(SB), Z2, Z2
+	VPSLLD       $0x02, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000004<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 128(AX)
+	VBROADCASTSS 12(SP), Z0
+	VPMOVZXBD    48(CX), Z1
+	VPSRLD       $0x02, Z1, Z1
+	VPANDD       decode_00000003<>+0(SB), Z1, Z1
+	VPMOVZXBD    16(CX), Z2
+	VPSRLD       $0x01, Z2, Z2
+	VPANDD       decode_00000001<>+0(SB), Z2, Z2
+	VPSLLD       $0x02, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000004<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 192(AX)
+	VBROADCASTSS 16(SP), Z0
+	VPMOVZXBD    32(CX), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPANDD       decode_00000003<>+0(SB), Z1, Z1
+	VPMOVZXBD    (CX), Z2
+	VPSRLD       $0x02, Z2, Z2
+	VPANDD       decode_00000001<>+0(SB), Z2, Z2
+	VPSLLD       $0x02, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000004<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 256(AX)
+	VBROADCASTSS 20(SP), Z0
+	VPMOVZXBD    48(CX), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPANDD       decode_00000003<>+0(SB), Z1, Z1
+	VPMOVZXBD    16(CX), Z2
+	VPSRLD       $0x02, Z2, Z2
+	VPANDD       decode_00000001<>+0(SB), Z2, Z2
+	VPSLLD       $0x02, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000004<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 320(AX)
+	VBROADCASTSS 24(SP), Z0
+	VPMOVZXBD    32(CX), Z1
+	VPSRLD       $0x06, Z1, Z1
+	VPMOVZXBD    (CX), Z2
+	VPSRLD       $0x03, Z2, Z2
+	VPANDD       decode_00000001<>+0(SB), Z2, Z2
+	VPSLLD       $0x02, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000004<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 384(AX)
+	VBROADCASTSS 28(SP), Z0
+	VPMOVZXBD    48(CX), Z1
+	VPSRLD       $0x06, Z1, Z1
+	VPMOVZXBD    16(CX), Z2
+	VPSRLD       $0x03, Z2, Z2
+	VPANDD       decode_00000001<>+0(SB), Z2, Z2
+	VPSLLD       $0x02, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000004<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 448(AX)
+	VBROADCASTSS 32(SP), Z0
+	VPMOVZXBD    64(CX), Z1
+	VPANDD       decode_00000003<>+0(SB), Z1, Z1
+	VPMOVZXBD    (CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VPANDD       decode_00000001<>+0(SB), Z2, Z2
+	VPSLLD       $0x02, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000004<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 512(AX)
+	VBROADCASTSS 36(SP), Z0
+	VPMOVZXBD    80(CX), Z1
+	VPANDD       decode_00000003<>+0(SB), Z1, Z1
+	VPMOVZXBD    16(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VPANDD       decode_00000001<>+0(SB), Z2, Z2
+	VPSLLD       $0x02, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000004<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 576(AX)
+	VBROADCASTSS 40(SP), Z0
+	VPMOVZXBD    64(CX), Z1
+	VPSRLD       $0x02, Z1, Z1
+	VPANDD       decode_00000003<>+0(SB), Z1, Z1
+	VPMOVZXBD    (CX), Z2
+	VPSRLD       $0x05, Z2, Z2
+	VPANDD       decode_00000001<>+0(SB), Z2, Z2
+	VPSLLD       $0x02, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000004<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 640(AX)
+	VBROADCASTSS 44(SP), Z0
+	VPMOVZXBD    80(CX), Z1
+	VPSRLD       $0x02, Z1, Z1
+	VPANDD       decode_00000003<>+0(SB), Z1, Z1
+	VPMOVZXBD    16(CX), Z2
+	VPSRLD       $0x05, Z2, Z2
+	VPANDD       decode_00000001<>+0(SB), Z2, Z2
+	VPSLLD       $0x02, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000004<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 704(AX)
+	VBROADCASTSS 48(SP), Z0
+	VPMOVZXBD    64(CX), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPANDD       decode_00000003<>+0(SB), Z1, Z1
+	VPMOVZXBD    (CX), Z2
+	VPSRLD       $0x06, Z2, Z2
+	VPANDD       decode_00000001<>+0(SB), Z2, Z2
+	VPSLLD       $0x02, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000004<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 768(AX)
+	VBROADCASTSS 52(SP), Z0
+	VPMOVZXBD    80(CX), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPANDD       decode_00000003<>+0(SB), Z1, Z1
+	VPMOVZXBD    16(CX), Z2
+	VPSRLD       $0x06, Z2, Z2
+	VPANDD       decode_00000001<>+0(SB), Z2, Z2
+	VPSLLD       $0x02, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000004<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 832(AX)
+	VBROADCASTSS 56(SP), Z0
+	VPMOVZXBD    64(CX), Z1
+	VPSRLD       $0x06, Z1, Z1
+	VPMOVZXBD    (CX), Z2
+	VPSRLD       $0x07, Z2, Z2
+	VPSLLD       $0x02, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000004<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 896(AX)
+	VBROADCASTSS 60(SP), Z0
+	VPMOVZXBD    80(CX), Z1
+	VPSRLD       $0x06, Z1, Z1
+	VPMOVZXBD    16(CX), Z2
+	VPSRLD       $0x07, Z2, Z2
+	VPSLLD       $0x02, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000004<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 960(AX)
+	ADDQ         $0x0000006e, CX
+	ADDQ         $0x00000400, AX
+	DECQ         DX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+DATA decode_00000004<>+0(SB)/4, $0x00000004
+DATA decode_00000004<>+4(SB)/4, $0x00000004
+DATA decode_00000004<>+8(SB)/4, $0x00000004
+DATA decode_00000004<>+12(SB)/4, $0x00000004
+DATA decode_00000004<>+16(SB)/4, $0x00000004
+DATA decode_00000004<>+20(SB)/4, $0x00000004
+DATA decode_00000004<>+24(SB)/4, $0x00000004
+DATA decode_00000004<>+28(SB)/4, $0x00000004
+DATA decode_00000004<>+32(SB)/4, $0x00000004
+DATA decode_00000004<>+36(SB)/4, $0x00000004
+DATA decode_00000004<>+40(SB)/4, $0x00000004
+DATA decode_00000004<>+44(SB)/4, $0x00000004
+DATA decode_00000004<>+48(SB)/4, $0x00000004
+DATA decode_00000004<>+52(SB)/4, $0x00000004
+DATA decode_00000004<>+56(SB)/4, $0x00000004
+DATA decode_00000004<>+60(SB)/4, $0x00000004
+GLOBL decode_00000004<>(SB), RODATA|NOPTR, $64
+
+// func decodeQ4KAVX512(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, AVX512F, F16C
+TEXT ·decodeQ4KAVX512(SB), NOSPLIT, $64-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+block:
+	MOVL         4(CX), BX
+	MOVL         8(CX), SI
+	MOVL         12(CX), DI
+	MOVL         BX, R8
+	ANDL         $0x3f3f3f3f, R8
+	SHRL         $0x02, BX
+	ANDL         $0x30303030, BX
+	MOVL         DI, R9
+	ANDL         $0x0f0f0f0f, R9
+	ORL          R9, BX
+	VMOVD        R8, X0
+	VPINSRD      $0x01, BX, X0, X0
+	VPMOVZXBD    X0, Y0
+	MOVWLZX      (CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Z1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	MOVL         SI, BX
+	ANDL         $0x3f3f3f3f, BX
+	SHRL         $0x02, SI
+	ANDL         $0x30303030, SI
+	SHRL         $0x04, DI
+	ANDL         $0x0f0f0f0f, DI
+	ORL          DI, SI
+	VMOVD        BX, X0
+	VPINSRD      $0x01, SI, X0, X0
+	VPMOVZXBD    X0, Y0
+	MOVWLZX      2(CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Z1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, 32(SP)
+	VBROADCASTSS (SP), Z0
+	VBROADCASTSS 32(SP), Z1
+	VPMOVZXBD    16(CX), Z2
+	VPANDD       decode_0000000f<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, (AX)
+	VBROADCASTSS (SP), Z0
+	VBROADCASTSS 32(SP), Z1
+	VPMOVZXBD    32(CX), Z2
+	VPANDD       decode_0000000f<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 64(AX)
+	VBROADCASTSS 4(SP), Z0
+	VBROADCASTSS 36(SP), Z1
+	VPMOVZXBD    16(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 128(AX)
+	VBROADCASTSS 4(SP), Z0
+	VBROADCASTSS 36(SP), Z1
+	VPMOVZXBD    32(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 192(AX)
+	VBROADCASTSS 8(SP), Z0
+	VBROADCASTSS 40(SP), Z1
+	VPMOVZXBD    48(CX), Z2
+	VPANDD       decode_0000000f<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 256(AX)
+	VBROADCASTSS 8(SP), Z0
+	VBROADCASTSS 40(SP), Z1
+	VPMOVZXBD    64(CX), Z2
+	VPANDD       decode_0000000f<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 320(AX)
+	VBROADCASTSS 12(SP), Z0
+	VBROADCASTSS 44(SP), Z1
+	VPMOVZXBD    48(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 384(AX)
+	VBROADCASTSS 12(SP), Z0
+	VBROADCASTSS 44(SP), Z1
+	VPMOVZXBD    64(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 448(AX)
+	VBROADCASTSS 16(SP), Z0
+	VBROADCASTSS 48(SP), Z1
+	VPMOVZXBD    80(CX), Z2
+	VPANDD       decode_0000000f<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 512(AX)
+	VBROADCASTSS 16(SP), Z0
+	VBROADCASTSS 48(SP), Z1
+	VPMOVZXBD    96(CX), Z2
+	VPANDD       decode_0000000f<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 576(AX)
+	VBROADCASTSS 20(SP), Z0
+	VBROADCASTSS 52(SP), Z1
+	VPMOVZXBD    80(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 640(AX)
+	VBROADCASTSS 20(SP), Z0
+	VBROADCASTSS 52(SP), Z1
+	VPMOVZXBD    96(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 704(AX)
+	VBROADCASTSS 24(SP), Z0
+	VBROADCASTSS 56(SP), Z1
+	VPMOVZXBD    112(CX), Z2
+	VPANDD       decode_0000000f<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 768(AX)
+	VBROADCASTSS 24(SP), Z0
+	VBROADCASTSS 56(SP), Z1
+	VPMOVZXBD    128(CX), Z2
+	VPANDD       decode_0000000f<>+0(SB), Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 832(AX)
+	VBROADCASTSS 28(SP), Z0
+	VBROADCASTSS 60(SP), Z1
+	VPMOVZXBD    112(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 896(AX)
+	VBROADCASTSS 28(SP), Z0
+	VBROADCASTSS 60(SP), Z1
+	VPMOVZXBD    128(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 960(AX)
+	ADDQ         $0x00000090, CX
+	ADDQ         $0x00000400, AX
+	DECQ         DX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func decodeQ5KAVX512(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, AVX512F, F16C
+TEXT ·decodeQ5KAVX512(SB), NOSPLIT, $64-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+block:
+	MOVL         4(CX), BX
+	MOVL         8(CX), SI
+	MOVL         12(CX), DI
+	MOVL         BX, R8
+	ANDL         $0x3f3f3f3f, R8
+	SHRL         $0x02, BX
+	ANDL         $0x30303030, BX
+	MOVL         DI, R9
+	ANDL         $0x0f0f0f0f, R9
+	ORL          R9, BX
+	VMOVD        R8, X0
+	VPINSRD      $0x01, BX, X0, X0
+	VPMOVZXBD    X0, Y0
+	MOVWLZX      (CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Z1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	MOVL         SI, BX
+	ANDL         $0x3f3f3f3f, BX
+	SHRL         $0x02, SI
+	ANDL         $0x30303030, SI
+	SHRL         $0x04, DI
+	ANDL         $0x0f0f0f0f, DI
+	ORL          DI, SI
+	VMOVD        BX, X0
+	VPINSRD      $0x01, SI, X0, X0
+	VPMOVZXBD    X0, Y0
+	MOVWLZX      2(CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Z1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, 32(SP)
+	VBROADCASTSS (SP), Z0
+	VBROADCASTSS 32(SP), Z1
+	VPMOVZXBD    48(CX), Z2
+	VPANDD       decode_0000000f<>+0(SB), Z2, Z2
+	VPMOVZXBD    16(CX), Z3
+	VPANDD       decode_00000001<>+0(SB), Z3, Z3
+	VPSLLD       $0x04, Z3, Z3
+	VPORD        Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, (AX)
+	VBROADCASTSS (SP), Z0
+	VBROADCASTSS 32(SP), Z1
+	VPMOVZXBD    64(CX), Z2
+	VPANDD       decode_0000000f<>+0(SB), Z2, Z2
+	VPMOVZXBD    32(CX), Z3
+	VPANDD       decode_00000001<>+0(SB), Z3, Z3
+	VPSLLD       $0x04, Z3, Z3
+	VPORD        Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 64(AX)
+	VBROADCASTSS 4(SP), Z0
+	VBROADCASTSS 36(SP), Z1
+	VPMOVZXBD    48(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VPMOVZXBD    16(CX), Z3
+	VPSRLD       $0x01, Z3, Z3
+	VPANDD       decode_00000001<>+0(SB), Z3, Z3
+	VPSLLD       $0x04, Z3, Z3
+	VPORD        Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 128(AX)
+	VBROADCASTSS 4(SP), Z0
+	VBROADCASTSS 36(SP), Z1
+	VPMOVZXBD    64(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VPMOVZXBD    32(CX), Z3
+	VPSRLD       $0x01, Z3, Z3
+	VPANDD       decode_00000001<>+0(SB), Z3, Z3
+	VPSLLD       $0x04, Z3, Z3
+	VPORD        Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 192(AX)
+	VBROADCASTSS 8(SP), Z0
+	VBROADCASTSS 40(SP), Z1
+	VPMOVZXBD    80(CX), Z2
+	VPANDD       decode_0000000f<>+0(SB), Z2, Z2
+	VPMOVZXBD    16(CX), Z3
+	VPSRLD       $0x02, Z3, Z3
+	VPANDD       decode_00000001<>+0(SB), Z3, Z3
+	VPSLLD       $0x04, Z3, Z3
+	VPORD        Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 256(AX)
+	VBROADCASTSS 8(SP), Z0
+	VBROADCASTSS 40(SP), Z1
+	VPMOVZXBD    96(CX), Z2
+	VPANDD       decode_0000000f<>+0(SB), Z2, Z2
+	VPMOVZXBD    32(CX), Z3
+	VPSRLD       $0x02, Z3, Z3
+	VPANDD       decode_00000001<>+0(SB), Z3, Z3
+	VPSLLD       $0x04, Z3, Z3
+	VPORD        Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 320(AX)
+	VBROADCASTSS 12(SP), Z0
+	VBROADCASTSS 44(SP), Z1
+	VPMOVZXBD    80(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VPMOVZXBD    16(CX), Z3
+	VPSRLD       $0x03, Z3, Z3
+	VPANDD       decode_00000001<>+0(SB), Z3, Z3
+	VPSLLD       $0x04, Z3, Z3
+	VPORD        Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 384(AX)
+	VBROADCASTSS 12(SP), Z0
+	VBROADCASTSS 44(SP), Z1
+	VPMOVZXBD    96(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VPMOVZXBD    32(CX), Z3
+	VPSRLD       $0x03, Z3, Z3
+	VPANDD       decode_00000001<>+0(SB), Z3, Z3
+	VPSLLD       $0x04, Z3, Z3
+	VPORD        Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 448(AX)
+	VBROADCASTSS 16(SP), Z0
+	VBROADCASTSS 48(SP), Z1
+	VPMOVZXBD    112(CX), Z2
+	VPANDD       decode_0000000f<>+0(SB), Z2, Z2
+	VPMOVZXBD    16(CX), Z3
+	VPSRLD       $0x04, Z3, Z3
+	VPANDD       decode_00000001<>+0(SB), Z3, Z3
+	VPSLLD       $0x04, Z3, Z3
+	VPORD        Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 512(AX)
+	VBROADCASTSS 16(SP), Z0
+	VBROADCASTSS 48(SP), Z1
+	VPMOVZXBD    128(CX), Z2
+	VPANDD       decode_0000000f<>+0(SB), Z2, Z2
+	VPMOVZXBD    32(CX), Z3
+	VPSRLD       $0x04, Z3, Z3
+	VPANDD       decode_00000001<>+0(SB), Z3, Z3
+	VPSLLD       $0x04, Z3, Z3
+	VPORD        Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 576(AX)
+	VBROADCASTSS 20(SP), Z0
+	VBROADCASTSS 52(SP), Z1
+	VPMOVZXBD    112(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VPMOVZXBD    16(CX), Z3
+	VPSRLD       $0x05, Z3, Z3
+	VPANDD       decode_00000001<>+0(SB), Z3, Z3
+	VPSLLD       $0x04, Z3, Z3
+	VPORD        Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 640(AX)
+	VBROADCASTSS 20(SP), Z0
+	VBROADCASTSS 52(SP), Z1
+	VPMOVZXBD    128(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VPMOVZXBD    32(CX), Z3
+	VPSRLD       $0x05, Z3, Z3
+	VPANDD       decode_00000001<>+0(SB), Z3, Z3
+	VPSLLD       $0x04, Z3, Z3
+	VPORD        Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 704(AX)
+	VBROADCASTSS 24(SP), Z0
+	VBROADCASTSS 56(SP), Z1
+	VPMOVZXBD    144(CX), Z2
+	VPANDD       decode_0000000f<>+0(SB), Z2, Z2
+	VPMOVZXBD    16(CX), Z3
+	VPSRLD       $0x06, Z3, Z3
+	VPANDD       decode_00000001<>+0(SB), Z3, Z3
+	VPSLLD       $0x04, Z3, Z3
+	VPORD        Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 768(AX)
+	VBROADCASTSS 24(SP), Z0
+	VBROADCASTSS 56(SP), Z1
+	VPMOVZXBD    160(CX), Z2
+	VPANDD       decode_0000000f<>+0(SB), Z2, Z2
+	VPMOVZXBD    32(CX), Z3
+	VPSRLD       $0x06, Z3, Z3
+	VPANDD       decode_00000001<>+0(SB), Z3, Z3
+	VPSLLD       $0x04, Z3, Z3
+	VPORD        Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 832(AX)
+	VBROADCASTSS 28(SP), Z0
+	VBROADCASTSS 60(SP), Z1
+	VPMOVZXBD    144(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VPMOVZXBD    16(CX), Z3
+	VPSRLD       $0x07, Z3, Z3
+	VPSLLD       $0x04, Z3, Z3
+	VPORD        Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 896(AX)
+	VBROADCASTSS 28(SP), Z0
+	VBROADCASTSS 60(SP), Z1
+	VPMOVZXBD    160(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VPMOVZXBD    32(CX), Z3
+	VPSRLD       $0x07, Z3, Z3
+	VPSLLD       $0x04, Z3, Z3
+	VPORD        Z3, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z0, Z2, Z2
+	VSUBPS       Z1, Z2, Z2
+	VMOVUPS      Z2, 960(AX)
+	ADDQ         $0x000000b0, CX
+	ADDQ         $0x00000400, AX
+	DECQ         DX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func decodeQ6KAVX512(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX512F, F16C
+TEXT ·decodeQ6KAVX512(SB), NOSPLIT, $64-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+block:
+	VMOVDQU      192(CX), X0
+	MOVWLZX      208(CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Z1
+	VPMOVSXBD    X0, Z0
+	VCVTDQ2PS    Z0, Z0
+	VMULPS       Z1, Z0, Z0
+	VMOVUPS      Z0, (SP)
+	VBROADCASTSS (SP), Z0
+	VPMOVZXBD    (CX), Z1
+	VPANDD       decode_0000000f<>+0(SB), Z1, Z1
+	VPMOVZXBD    128(CX), Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VPSLLD       $0x04, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000020<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	VBROADCASTSS 4(SP), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPANDD       decode_0000000f<>+0(SB), Z1, Z1
+	VPMOVZXBD    144(CX), Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VPSLLD       $0x04, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000020<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 64(AX)
+	VBROADCASTSS 8(SP), Z0
+	VPMOVZXBD    32(CX), Z1
+	VPANDD       decode_0000000f<>+0(SB), Z1, Z1
+	VPMOVZXBD    128(CX), Z2
+	VPSRLD       $0x02, Z2, Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VPSLLD       $0x04, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000020<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 128(AX)
+	VBROADCASTSS 12(SP), Z0
+	VPMOVZXBD    48(CX), Z1
+	VPANDD       decode_0000000f<>+0(SB), Z1, Z1
+	VPMOVZXBD    144(CX), Z2
+	VPSRLD       $0x02, Z2, Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VPSLLD       $0x04, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000020<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 192(AX)
+	VBROADCASTSS 16(SP), Z0
+	VPMOVZXBD    (CX), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPMOVZXBD    128(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VPSLLD       $0x04, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000020<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 256(AX)
+	VBROADCASTSS 20(SP), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPMOVZXBD    144(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VPSLLD       $0x04, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000020<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 320(AX)
+	VBROADCASTSS 24(SP), Z0
+	VPMOVZXBD    32(CX), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPMOVZXBD    128(CX), Z2
+	VPSRLD       $0x06, Z2, Z2
+	VPSLLD       $0x04, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000020<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 384(AX)
+	VBROADCASTSS 28(SP), Z0
+	VPMOVZXBD    48(CX), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPMOVZXBD    144(CX), Z2
+	VPSRLD       $0x06, Z2, Z2
+	VPSLLD       $0x04, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000020<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 448(AX)
+	VBROADCASTSS 32(SP), Z0
+	VPMOVZXBD    64(CX), Z1
+	VPANDD       decode_0000000f<>+0(SB), Z1, Z1
+	VPMOVZXBD    160(CX), Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VPSLLD       $0x04, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000020<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 512(AX)
+	VBROADCASTSS 36(SP), Z0
+	VPMOVZXBD    80(CX), Z1
+	VPANDD       decode_0000000f<>+0(SB), Z1, Z1
+	VPMOVZXBD    176(CX), Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VPSLLD       $0x04, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000020<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 576(AX)
+	VBROADCASTSS 40(SP), Z0
+	VPMOVZXBD    96(CX), Z1
+	VPANDD       decode_0000000f<>+0(SB), Z1, Z1
+	VPMOVZXBD    160(CX), Z2
+	VPSRLD       $0x02, Z2, Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VPSLLD       $0x04, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000020<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 640(AX)
+	VBROADCASTSS 44(SP), Z0
+	VPMOVZXBD    112(CX), Z1
+	VPANDD       decode_0000000f<>+0(SB), Z1, Z1
+	VPMOVZXBD    176(CX), Z2
+	VPSRLD       $0x02, Z2, Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VPSLLD       $0x04, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000020<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 704(AX)
+	VBROADCASTSS 48(SP), Z0
+	VPMOVZXBD    64(CX), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPMOVZXBD    160(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VPSLLD       $0x04, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000020<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 768(AX)
+	VBROADCASTSS 52(SP), Z0
+	VPMOVZXBD    80(CX), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPMOVZXBD    176(CX), Z2
+	VPSRLD       $0x04, Z2, Z2
+	VPANDD       decode_00000003<>+0(SB), Z2, Z2
+	VPSLLD       $0x04, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000020<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 832(AX)
+	VBROADCASTSS 56(SP), Z0
+	VPMOVZXBD    96(CX), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPMOVZXBD    160(CX), Z2
+	VPSRLD       $0x06, Z2, Z2
+	VPSLLD       $0x04, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000020<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 896(AX)
+	VBROADCASTSS 60(SP), Z0
+	VPMOVZXBD    112(CX), Z1
+	VPSRLD       $0x04, Z1, Z1
+	VPMOVZXBD    176(CX), Z2
+	VPSRLD       $0x06, Z2, Z2
+	VPSLLD       $0x04, Z2, Z2
+	VPORD        Z2, Z1, Z1
+	VPSUBD       decode_00000020<>+0(SB), Z1, Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVUPS      Z1, 960(AX)
+	ADDQ         $0x000000d2, CX
+	ADDQ         $0x00000400, AX
 	DECQ         DX
 	JNZ          block
 	VZEROUPPER
@@ -146,7 +1736,7 @@ block:
 	VMOVUPS   Y0, (AX)
 	VCVTPH2PS 16(CX), Y0
 	VMOVUPS   Y0, 32(AX)
-	ADDQ      $0x20, CX
+	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000040, AX
 	DECQ      DX
 	JNZ       block
@@ -167,7 +1757,7 @@ block:
 	VPMOVZXWD 16(CX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, 32(AX)
-	ADDQ      $0x20, CX
+	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000040, AX
 	DECQ      DX
 	JNZ       block
@@ -202,71 +1792,2412 @@ block:
 	VCVTDQ2PS    Y1, Y1
 	VMULPS       Y0, Y1, Y1
 	VMOVUPS      Y1, 96(AX)
-	ADDQ         $0x22, CX
+	ADDQ         $0x00000022, CX
 	ADDQ         $0x00000080, AX
 	DECQ         DX
 	JNZ          block
 	VZEROUPPER
 	RET
 
-DATA decode_levelsAVX2<>+0(SB)/4, $0x0000000f
-DATA decode_levelsAVX2<>+4(SB)/4, $0x0000000f
-DATA decode_levelsAVX2<>+8(SB)/4, $0x0000000f
-DATA decode_levelsAVX2<>+12(SB)/4, $0x0000000f
-DATA decode_levelsAVX2<>+16(SB)/4, $0x0000000f
-DATA decode_levelsAVX2<>+20(SB)/4, $0x0000000f
-DATA decode_levelsAVX2<>+24(SB)/4, $0x0000000f
-DATA decode_levelsAVX2<>+28(SB)/4, $0x0000000f
-GLOBL decode_levelsAVX2<>(SB), RODATA|NOPTR, $32
-
-DATA decode_zeroAVX2<>+0(SB)/4, $0x00000008
-DATA decode_zeroAVX2<>+4(SB)/4, $0x00000008
-DATA decode_zeroAVX2<>+8(SB)/4, $0x00000008
-DATA decode_zeroAVX2<>+12(SB)/4, $0x00000008
-DATA decode_zeroAVX2<>+16(SB)/4, $0x00000008
-DATA decode_zeroAVX2<>+20(SB)/4, $0x00000008
-DATA decode_zeroAVX2<>+24(SB)/4, $0x00000008
-DATA decode_zeroAVX2<>+28(SB)/4, $0x00000008
-GLOBL decode_zeroAVX2<>(SB), RODATA|NOPTR, $32
-
 // func decodeQ4AVX2(dst *float32, src *byte, blocks int)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ4AVX2(SB), NOSPLIT, $0-24
-	MOVQ    dst+0(FP), AX
-	MOVQ    src+8(FP), CX
-	MOVQ    blocks+16(FP), DX
-	VMOVUPS decode_levelsAVX2<>+0(SB), Y0
-	VMOVUPS decode_zeroAVX2<>+0(SB), Y1
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
 
 block:
 	MOVWLZX      (CX), BX
+	VMOVD        BX, X0
+	VCVTPH2PS    X0, X0
+	VBROADCASTSS X0, Y0
+	VPMOVZXBD    2(CX), Y1
+	VPAND        decode_0000000f<>+0(SB), Y1, Y1
+	VPSUBD       decode_00000008<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (AX)
+	VPMOVZXBD    10(CX), Y1
+	VPAND        decode_0000000f<>+0(SB), Y1, Y1
+	VPSUBD       decode_00000008<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 32(AX)
+	VPMOVZXBD    2(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPSUBD       decode_00000008<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 64(AX)
+	VPMOVZXBD    10(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPSUBD       decode_00000008<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 96(AX)
+	ADDQ         $0x00000012, CX
+	ADDQ         $0x00000080, AX
+	DECQ         DX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func decodeQ41AVX2(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ41AVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+block:
+	MOVWLZX      (CX), BX
+	VMOVD        BX, X0
+	VCVTPH2PS    X0, X0
+	VBROADCASTSS X0, Y0
+	MOVWLZX      2(CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Y1
+	VPMOVZXBD    4(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VADDPS       Y1, Y2, Y2
+	VMOVUPS      Y2, (AX)
+	VPMOVZXBD    12(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VADDPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 32(AX)
+	VPMOVZXBD    4(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VADDPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 64(AX)
+	VPMOVZXBD    12(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VADDPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 96(AX)
+	ADDQ         $0x00000014, CX
+	ADDQ         $0x00000080, AX
+	DECQ         DX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func decodeQ50AVX2(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ50AVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+block:
+	MOVWLZX      (CX), BX
+	VMOVD        BX, X0
+	VCVTPH2PS    X0, X0
+	VBROADCASTSS X0, Y0
+	VPBROADCASTD 2(CX), Y1
+	VPSRLVD      decode_ones<>+0(SB), Y1, Y1
+	VPAND        decode_00000001<>+0(SB), Y1, Y1
+	VPMOVZXBD    6(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y1, Y1
+	VPOR         Y1, Y2, Y2
+	VPSUBD       decode_00000010<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      Y2, (AX)
+	VPBROADCASTD 2(CX), Y1
+	VPSRLVD      decode_ones<>+32(SB), Y1, Y1
+	VPAND        decode_00000001<>+0(SB), Y1, Y1
+	VPMOVZXBD    14(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y1, Y1
+	VPOR         Y1, Y2, Y2
+	VPSUBD       decode_00000010<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 32(AX)
+	VPBROADCASTD 2(CX), Y1
+	VPSRLVD      decode_ones<>+64(SB), Y1, Y1
+	VPAND        decode_00000001<>+0(SB), Y1, Y1
+	VPMOVZXBD    6(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPSLLD       $0x04, Y1, Y1
+	VPOR         Y1, Y2, Y2
+	VPSUBD       decode_00000010<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 64(AX)
+	VPBROADCASTD 2(CX), Y1
+	VPSRLVD      decode_ones<>+96(SB), Y1, Y1
+	VPAND        decode_00000001<>+0(SB), Y1, Y1
+	VPMOVZXBD    14(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPSLLD       $0x04, Y1, Y1
+	VPOR         Y1, Y2, Y2
+	VPSUBD       decode_00000010<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 96(AX)
+	ADDQ         $0x00000016, CX
+	ADDQ         $0x00000080, AX
+	DECQ         DX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func decodeQ51AVX2(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ51AVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+block:
+	MOVWLZX      (CX), BX
+	VMOVD        BX, X0
+	VCVTPH2PS    X0, X0
+	VBROADCASTSS X0, Y0
+	MOVWLZX      2(CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Y1
+	VPBROADCASTD 4(CX), Y2
+	VPSRLVD      decode_ones<>+0(SB), Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPMOVZXBD    8(CX), Y3
+	VPAND        decode_0000000f<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VADDPS       Y1, Y3, Y3
+	VMOVUPS      Y3, (AX)
+	VPBROADCASTD 4(CX), Y2
+	VPSRLVD      decode_ones<>+32(SB), Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPMOVZXBD    16(CX), Y3
+	VPAND        decode_0000000f<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VADDPS       Y1, Y3, Y3
+	VMOVUPS      Y3, 32(AX)
+	VPBROADCASTD 4(CX), Y2
+	VPSRLVD      decode_ones<>+64(SB), Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPMOVZXBD    8(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VADDPS       Y1, Y3, Y3
+	VMOVUPS      Y3, 64(AX)
+	VPBROADCASTD 4(CX), Y2
+	VPSRLVD      decode_ones<>+96(SB), Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPMOVZXBD    16(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VADDPS       Y1, Y3, Y3
+	VMOVUPS      Y3, 96(AX)
+	ADDQ         $0x00000018, CX
+	ADDQ         $0x00000080, AX
+	DECQ         DX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func decodeIQ4NLAVX2(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeIQ4NLAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+block:
+	MOVWLZX      (CX), BX
+	VMOVD        BX, X0
+	VCVTPH2PS    X0, X0
+	VBROADCASTSS X0, Y0
+	VMOVQ        2(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (AX)
+	VMOVQ        10(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 32(AX)
+	VMOVQ        2(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 64(AX)
+	VMOVQ        10(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 96(AX)
+	ADDQ         $0x00000012, CX
+	ADDQ         $0x00000080, AX
+	DECQ         DX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func decodeIQ4XSAVX2(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeIQ4XSAVX2(SB), NOSPLIT, $32-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+block:
+	VPBROADCASTD 4(CX), Y0
+	VPSRLVD      decode_fours<>+0(SB), Y0, Y0
+	VPAND        decode_0000000f<>+0(SB), Y0, Y0
+	MOVWLZX      2(CX), BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+	VPSRLVD      decode_twos<>+0(SB), Y1, Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPSLLD       $0x04, Y1, Y1
+	VPOR         Y1, Y0, Y0
+	VPSUBD       decode_00000020<>+0(SB), Y0, Y0
+	MOVWLZX      (CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VBROADCASTSS (SP), Y0
+	VMOVQ        8(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (AX)
+	VMOVQ        16(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 32(AX)
+	VBROADCASTSS (SP), Y0
+	VMOVQ        8(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 64(AX)
+	VMOVQ        16(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 96(AX)
+	VBROADCASTSS 4(SP), Y0
+	VMOVQ        24(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 128(AX)
+	VMOVQ        32(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 160(AX)
+	VBROADCASTSS 4(SP), Y0
+	VMOVQ        24(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 192(AX)
+	VMOVQ        32(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 224(AX)
+	VBROADCASTSS 8(SP), Y0
+	VMOVQ        40(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 256(AX)
+	VMOVQ        48(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 288(AX)
+	VBROADCASTSS 8(SP), Y0
+	VMOVQ        40(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 320(AX)
+	VMOVQ        48(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 352(AX)
+	VBROADCASTSS 12(SP), Y0
+	VMOVQ        56(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 384(AX)
+	VMOVQ        64(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 416(AX)
+	VBROADCASTSS 12(SP), Y0
+	VMOVQ        56(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 448(AX)
+	VMOVQ        64(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 480(AX)
+	VBROADCASTSS 16(SP), Y0
+	VMOVQ        72(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 512(AX)
+	VMOVQ        80(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 544(AX)
+	VBROADCASTSS 16(SP), Y0
+	VMOVQ        72(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 576(AX)
+	VMOVQ        80(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 608(AX)
+	VBROADCASTSS 20(SP), Y0
+	VMOVQ        88(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 640(AX)
+	VMOVQ        96(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 672(AX)
+	VBROADCASTSS 20(SP), Y0
+	VMOVQ        88(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 704(AX)
+	VMOVQ        96(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 736(AX)
+	VBROADCASTSS 24(SP), Y0
+	VMOVQ        104(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 768(AX)
+	VMOVQ        112(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 800(AX)
+	VBROADCASTSS 24(SP), Y0
+	VMOVQ        104(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 832(AX)
+	VMOVQ        112(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 864(AX)
+	VBROADCASTSS 28(SP), Y0
+	VMOVQ        120(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 896(AX)
+	VMOVQ        128(CX), X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 928(AX)
+	VBROADCASTSS 28(SP), Y0
+	VMOVQ        120(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 960(AX)
+	VMOVQ        128(CX), X1
+	VPSRLW       $0x04, X1, X1
+	VPAND        decode_0f0f0f0f<>+0(SB), X1, X1
+	VMOVDQU      decode_nonlinear<>+0(SB), X2
+	VPSHUFB      X1, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 992(AX)
+	ADDQ         $0x00000088, CX
+	ADDQ         $0x00000400, AX
+	DECQ         DX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func decodeQ2KAVX2(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ2KAVX2(SB), NOSPLIT, $128-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+block:
+	VMOVDQU      (CX), X0
+	VPAND        decode_0f0f0f0f<>+0(SB), X0, X0
+	MOVWLZX      80(CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Y1
+	VPMOVZXBD    X0, Y2
+	VPSRLDQ      $0x08, X0, X0
+	VPMOVZXBD    X0, Y0
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMOVUPS      Y2, (SP)
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, 32(SP)
+	VMOVDQU      (CX), X0
+	VPSRLW       $0x04, X0, X0
+	VPAND        decode_0f0f0f0f<>+0(SB), X0, X0
+	MOVWLZX      82(CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Y1
+	VPMOVZXBD    X0, Y2
+	VPSRLDQ      $0x08, X0, X0
+	VPMOVZXBD    X0, Y0
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 64(SP)
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, 96(SP)
+	VBROADCASTSS (SP), Y0
+	VBROADCASTSS 64(SP), Y1
+	VPMOVZXBD    16(CX), Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, (AX)
+	VPMOVZXBD    24(CX), Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 32(AX)
+	VBROADCASTSS 4(SP), Y0
+	VBROADCASTSS 68(SP), Y1
+	VPMOVZXBD    32(CX), Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 64(AX)
+	VPMOVZXBD    40(CX), Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 96(AX)
+	VBROADCASTSS 8(SP), Y0
+	VBROADCASTSS 72(SP), Y1
+	VPMOVZXBD    16(CX), Y2
+	VPSRLD       $0x02, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 128(AX)
+	VPMOVZXBD    24(CX), Y2
+	VPSRLD       $0x02, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 160(AX)
+	VBROADCASTSS 12(SP), Y0
+	VBROADCASTSS 76(SP), Y1
+	VPMOVZXBD    32(CX), Y2
+	VPSRLD       $0x02, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 192(AX)
+	VPMOVZXBD    40(CX), Y2
+	VPSRLD       $0x02, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 224(AX)
+	VBROADCASTSS 16(SP), Y0
+	VBROADCASTSS 80(SP), Y1
+	VPMOVZXBD    16(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 256(AX)
+	VPMOVZXBD    24(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 288(AX)
+	VBROADCASTSS 20(SP), Y0
+	VBROADCASTSS 84(SP), Y1
+	VPMOVZXBD    32(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 320(AX)
+	VPMOVZXBD    40(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 352(AX)
+	VBROADCASTSS 24(SP), Y0
+	VBROADCASTSS 88(SP), Y1
+	VPMOVZXBD    16(CX), Y2
+	VPSRLD       $0x06, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 384(AX)
+	VPMOVZXBD    24(CX), Y2
+	VPSRLD       $0x06, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 416(AX)
+	VBROADCASTSS 28(SP), Y0
+	VBROADCASTSS 92(SP), Y1
+	VPMOVZXBD    32(CX), Y2
+	VPSRLD       $0x06, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 448(AX)
+	VPMOVZXBD    40(CX), Y2
+	VPSRLD       $0x06, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 480(AX)
+	VBROADCASTSS 32(SP), Y0
+	VBROADCASTSS 96(SP), Y1
+	VPMOVZXBD    48(CX), Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 512(AX)
+	VPMOVZXBD    56(CX), Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 544(AX)
+	VBROADCASTSS 36(SP), Y0
+	VBROADCASTSS 100(SP), Y1
+	VPMOVZXBD    64(CX), Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 576(AX)
+	VPMOVZXBD    72(CX), Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 608(AX)
+	VBROADCASTSS 40(SP), Y0
+	VBROADCASTSS 104(SP), Y1
+	VPMOVZXBD    48(CX), Y2
+	VPSRLD       $0x02, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 640(AX)
+	VPMOVZXBD    56(CX), Y2
+	VPSRLD       $0x02, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 672(AX)
+	VBROADCASTSS 44(SP), Y0
+	VBROADCASTSS 108(SP), Y1
+	VPMOVZXBD    64(CX), Y2
+	VPSRLD       $0x02, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 704(AX)
+	VPMOVZXBD    72(CX), Y2
+	VPSRLD       $0x02, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 736(AX)
+	VBROADCASTSS 48(SP), Y0
+	VBROADCASTSS 112(SP), Y1
+	VPMOVZXBD    48(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 768(AX)
+	VPMOVZXBD    56(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 800(AX)
+	VBROADCASTSS 52(SP), Y0
+	VBROADCASTSS 116(SP), Y1
+	VPMOVZXBD    64(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 832(AX)
+	VPMOVZXBD    72(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 864(AX)
+	VBROADCASTSS 56(SP), Y0
+	VBROADCASTSS 120(SP), Y1
+	VPMOVZXBD    48(CX), Y2
+	VPSRLD       $0x06, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 896(AX)
+	VPMOVZXBD    56(CX), Y2
+	VPSRLD       $0x06, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 928(AX)
+	VBROADCASTSS 60(SP), Y0
+	VBROADCASTSS 124(SP), Y1
+	VPMOVZXBD    64(CX), Y2
+	VPSRLD       $0x06, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 960(AX)
+	VPMOVZXBD    72(CX), Y2
+	VPSRLD       $0x06, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 992(AX)
+	ADDQ         $0x00000054, CX
+	ADDQ         $0x00000400, AX
+	DECQ         DX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func decodeQ3KAVX2(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ3KAVX2(SB), NOSPLIT, $64-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+block:
+	MOVL         96(CX), BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         104(CX), SI
+	ANDL         $0x03030303, SI
+	SHLL         $0x04, SI
+	ORL          SI, BX
+	VMOVD        BX, X0
+	MOVL         100(CX), BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         104(CX), SI
+	SHRL         $0x02, SI
+	ANDL         $0x03030303, SI
+	SHLL         $0x04, SI
+	ORL          SI, BX
+	VPINSRD      $0x01, BX, X0, X0
+	MOVL         96(CX), BX
+	SHRL         $0x04, BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         104(CX), SI
+	SHRL         $0x04, SI
+	ANDL         $0x03030303, SI
+	SHLL         $0x04, SI
+	ORL          SI, BX
+	VPINSRD      $0x02, BX, X0, X0
+	MOVL         100(CX), BX
+	SHRL         $0x04, BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         104(CX), SI
+	SHRL         $0x06, SI
+	ANDL         $0x03030303, SI
+	SHLL         $0x04, SI
+	ORL          SI, BX
+	VPINSRD      $0x03, BX, X0, X0
+	VPMOVZXBD    X0, Y1
+	VPSRLDQ      $0x08, X0, X0
+	VPMOVZXBD    X0, Y0
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y0, Y0
+	MOVWLZX      108(CX), BX
 	VMOVD        BX, X2
 	VCVTPH2PS    X2, X2
 	VBROADCASTSS X2, Y2
-	VPMOVZXBD    2(CX), Y4
-	VPAND        Y0, Y4, Y3
-	VPSRLD       $0x04, Y4, Y4
-	VPSUBD       Y1, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VMOVUPS      Y3, (AX)
-	VPSUBD       Y1, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y2, Y4, Y4
-	VMOVUPS      Y4, 64(AX)
-	VPMOVZXBD    10(CX), Y4
-	VPAND        Y0, Y4, Y3
-	VPSRLD       $0x04, Y4, Y4
-	VPSUBD       Y1, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VMOVUPS      Y3, 32(AX)
-	VPSUBD       Y1, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y2, Y4, Y4
-	VMOVUPS      Y4, 96(AX)
-	ADDQ         $0x12, CX
-	ADDQ         $0x00000080, AX
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, (SP)
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 32(SP)
+	VBROADCASTSS (SP), Y0
+	VPMOVZXBD    32(CX), Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    (CX), Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (AX)
+	VPMOVZXBD    40(CX), Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    8(CX), Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 32(AX)
+	VBROADCASTSS 4(SP), Y0
+	VPMOVZXBD    48(CX), Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    16(CX), Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 64(AX)
+	VPMOVZXBD    56(CX), Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    24(CX), Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 96(AX)
+	VBROADCASTSS 8(SP), Y0
+	VPMOVZXBD    32(CX), Y1
+	VPSRLD       $0x02, Y1, Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    (CX), Y2
+	VPSRLD       $0x01, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 128(AX)
+	VPMOVZXBD    40(CX), Y1
+	VPSRLD       $0x02, Y1, Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    8(CX), Y2
+	VPSRLD       $0x01, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 160(AX)
+	VBROADCASTSS 12(SP), Y0
+	VPMOVZXBD    48(CX), Y1
+	VPSRLD       $0x02, Y1, Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    16(CX), Y2
+	VPSRLD       $0x01, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 192(AX)
+	VPMOVZXBD    56(CX), Y1
+	VPSRLD       $0x02, Y1, Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    24(CX), Y2
+	VPSRLD       $0x01, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 224(AX)
+	VBROADCASTSS 16(SP), Y0
+	VPMOVZXBD    32(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    (CX), Y2
+	VPSRLD       $0x02, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 256(AX)
+	VPMOVZXBD    40(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    8(CX), Y2
+	VPSRLD       $0x02, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 288(AX)
+	VBROADCASTSS 20(SP), Y0
+	VPMOVZXBD    48(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    16(CX), Y2
+	VPSRLD       $0x02, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 320(AX)
+	VPMOVZXBD    56(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    24(CX), Y2
+	VPSRLD       $0x02, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 352(AX)
+	VBROADCASTSS 24(SP), Y0
+	VPMOVZXBD    32(CX), Y1
+	VPSRLD       $0x06, Y1, Y1
+	VPMOVZXBD    (CX), Y2
+	VPSRLD       $0x03, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 384(AX)
+	VPMOVZXBD    40(CX), Y1
+	VPSRLD       $0x06, Y1, Y1
+	VPMOVZXBD    8(CX), Y2
+	VPSRLD       $0x03, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 416(AX)
+	VBROADCASTSS 28(SP), Y0
+	VPMOVZXBD    48(CX), Y1
+	VPSRLD       $0x06, Y1, Y1
+	VPMOVZXBD    16(CX), Y2
+	VPSRLD       $0x03, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 448(AX)
+	VPMOVZXBD    56(CX), Y1
+	VPSRLD       $0x06, Y1, Y1
+	VPMOVZXBD    24(CX), Y2
+	VPSRLD       $0x03, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 480(AX)
+	VBROADCASTSS 32(SP), Y0
+	VPMOVZXBD    64(CX), Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    (CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 512(AX)
+	VPMOVZXBD    72(CX), Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    8(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 544(AX)
+	VBROADCASTSS 36(SP), Y0
+	VPMOVZXBD    80(CX), Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    16(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 576(AX)
+	VPMOVZXBD    88(CX), Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    24(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 608(AX)
+	VBROADCASTSS 40(SP), Y0
+	VPMOVZXBD    64(CX), Y1
+	VPSRLD       $0x02, Y1, Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    (CX), Y2
+	VPSRLD       $0x05, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 640(AX)
+	VPMOVZXBD    72(CX), Y1
+	VPSRLD       $0x02, Y1, Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    8(CX), Y2
+	VPSRLD       $0x05, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 672(AX)
+	VBROADCASTSS 44(SP), Y0
+	VPMOVZXBD    80(CX), Y1
+	VPSRLD       $0x02, Y1, Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    16(CX), Y2
+	VPSRLD       $0x05, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 704(AX)
+	VPMOVZXBD    88(CX), Y1
+	VPSRLD       $0x02, Y1, Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    24(CX), Y2
+	VPSRLD       $0x05, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 736(AX)
+	VBROADCASTSS 48(SP), Y0
+	VPMOVZXBD    64(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    (CX), Y2
+	VPSRLD       $0x06, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 768(AX)
+	VPMOVZXBD    72(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    8(CX), Y2
+	VPSRLD       $0x06, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 800(AX)
+	VBROADCASTSS 52(SP), Y0
+	VPMOVZXBD    80(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    16(CX), Y2
+	VPSRLD       $0x06, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 832(AX)
+	VPMOVZXBD    88(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPAND        decode_00000003<>+0(SB), Y1, Y1
+	VPMOVZXBD    24(CX), Y2
+	VPSRLD       $0x06, Y2, Y2
+	VPAND        decode_00000001<>+0(SB), Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 864(AX)
+	VBROADCASTSS 56(SP), Y0
+	VPMOVZXBD    64(CX), Y1
+	VPSRLD       $0x06, Y1, Y1
+	VPMOVZXBD    (CX), Y2
+	VPSRLD       $0x07, Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 896(AX)
+	VPMOVZXBD    72(CX), Y1
+	VPSRLD       $0x06, Y1, Y1
+	VPMOVZXBD    8(CX), Y2
+	VPSRLD       $0x07, Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 928(AX)
+	VBROADCASTSS 60(SP), Y0
+	VPMOVZXBD    80(CX), Y1
+	VPSRLD       $0x06, Y1, Y1
+	VPMOVZXBD    16(CX), Y2
+	VPSRLD       $0x07, Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 960(AX)
+	VPMOVZXBD    88(CX), Y1
+	VPSRLD       $0x06, Y1, Y1
+	VPMOVZXBD    24(CX), Y2
+	VPSRLD       $0x07, Y2, Y2
+	VPSLLD       $0x02, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000004<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 992(AX)
+	ADDQ         $0x0000006e, CX
+	ADDQ         $0x00000400, AX
+	DECQ         DX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func decodeQ4KAVX2(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ4KAVX2(SB), NOSPLIT, $64-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+block:
+	MOVL         4(CX), BX
+	MOVL         8(CX), SI
+	MOVL         12(CX), DI
+	MOVL         BX, R8
+	ANDL         $0x3f3f3f3f, R8
+	SHRL         $0x02, BX
+	ANDL         $0x30303030, BX
+	MOVL         DI, R9
+	ANDL         $0x0f0f0f0f, R9
+	ORL          R9, BX
+	VMOVD        R8, X0
+	VPINSRD      $0x01, BX, X0, X0
+	VPMOVZXBD    X0, Y0
+	MOVWLZX      (CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	MOVL         SI, BX
+	ANDL         $0x3f3f3f3f, BX
+	SHRL         $0x02, SI
+	ANDL         $0x30303030, SI
+	SHRL         $0x04, DI
+	ANDL         $0x0f0f0f0f, DI
+	ORL          DI, SI
+	VMOVD        BX, X0
+	VPINSRD      $0x01, SI, X0, X0
+	VPMOVZXBD    X0, Y0
+	MOVWLZX      2(CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, 32(SP)
+	VBROADCASTSS (SP), Y0
+	VBROADCASTSS 32(SP), Y1
+	VPMOVZXBD    16(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, (AX)
+	VPMOVZXBD    24(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 32(AX)
+	VBROADCASTSS (SP), Y0
+	VBROADCASTSS 32(SP), Y1
+	VPMOVZXBD    32(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 64(AX)
+	VPMOVZXBD    40(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 96(AX)
+	VBROADCASTSS 4(SP), Y0
+	VBROADCASTSS 36(SP), Y1
+	VPMOVZXBD    16(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 128(AX)
+	VPMOVZXBD    24(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 160(AX)
+	VBROADCASTSS 4(SP), Y0
+	VBROADCASTSS 36(SP), Y1
+	VPMOVZXBD    32(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 192(AX)
+	VPMOVZXBD    40(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 224(AX)
+	VBROADCASTSS 8(SP), Y0
+	VBROADCASTSS 40(SP), Y1
+	VPMOVZXBD    48(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 256(AX)
+	VPMOVZXBD    56(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 288(AX)
+	VBROADCASTSS 8(SP), Y0
+	VBROADCASTSS 40(SP), Y1
+	VPMOVZXBD    64(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 320(AX)
+	VPMOVZXBD    72(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 352(AX)
+	VBROADCASTSS 12(SP), Y0
+	VBROADCASTSS 44(SP), Y1
+	VPMOVZXBD    48(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 384(AX)
+	VPMOVZXBD    56(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 416(AX)
+	VBROADCASTSS 12(SP), Y0
+	VBROADCASTSS 44(SP), Y1
+	VPMOVZXBD    64(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 448(AX)
+	VPMOVZXBD    72(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 480(AX)
+	VBROADCASTSS 16(SP), Y0
+	VBROADCASTSS 48(SP), Y1
+	VPMOVZXBD    80(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 512(AX)
+	VPMOVZXBD    88(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 544(AX)
+	VBROADCASTSS 16(SP), Y0
+	VBROADCASTSS 48(SP), Y1
+	VPMOVZXBD    96(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 576(AX)
+	VPMOVZXBD    104(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 608(AX)
+	VBROADCASTSS 20(SP), Y0
+	VBROADCASTSS 52(SP), Y1
+	VPMOVZXBD    80(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 640(AX)
+	VPMOVZXBD    88(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 672(AX)
+	VBROADCASTSS 20(SP), Y0
+	VBROADCASTSS 52(SP), Y1
+	VPMOVZXBD    96(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 704(AX)
+	VPMOVZXBD    104(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 736(AX)
+	VBROADCASTSS 24(SP), Y0
+	VBROADCASTSS 56(SP), Y1
+	VPMOVZXBD    112(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 768(AX)
+	VPMOVZXBD    120(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 800(AX)
+	VBROADCASTSS 24(SP), Y0
+	VBROADCASTSS 56(SP), Y1
+	VPMOVZXBD    128(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 832(AX)
+	VPMOVZXBD    136(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 864(AX)
+	VBROADCASTSS 28(SP), Y0
+	VBROADCASTSS 60(SP), Y1
+	VPMOVZXBD    112(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 896(AX)
+	VPMOVZXBD    120(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 928(AX)
+	VBROADCASTSS 28(SP), Y0
+	VBROADCASTSS 60(SP), Y1
+	VPMOVZXBD    128(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 960(AX)
+	VPMOVZXBD    136(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 992(AX)
+	ADDQ         $0x00000090, CX
+	ADDQ         $0x00000400, AX
+	DECQ         DX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func decodeQ5KAVX2(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ5KAVX2(SB), NOSPLIT, $64-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+block:
+	MOVL         4(CX), BX
+	MOVL         8(CX), SI
+	MOVL         12(CX), DI
+	MOVL         BX, R8
+	ANDL         $0x3f3f3f3f, R8
+	SHRL         $0x02, BX
+	ANDL         $0x30303030, BX
+	MOVL         DI, R9
+	ANDL         $0x0f0f0f0f, R9
+	ORL          R9, BX
+	VMOVD        R8, X0
+	VPINSRD      $0x01, BX, X0, X0
+	VPMOVZXBD    X0, Y0
+	MOVWLZX      (CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	MOVL         SI, BX
+	ANDL         $0x3f3f3f3f, BX
+	SHRL         $0x02, SI
+	ANDL         $0x30303030, SI
+	SHRL         $0x04, DI
+	ANDL         $0x0f0f0f0f, DI
+	ORL          DI, SI
+	VMOVD        BX, X0
+	VPINSRD      $0x01, SI, X0, X0
+	VPMOVZXBD    X0, Y0
+	MOVWLZX      2(CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, 32(SP)
+	VBROADCASTSS (SP), Y0
+	VBROADCASTSS 32(SP), Y1
+	VPMOVZXBD    48(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VPMOVZXBD    16(CX), Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, (AX)
+	VPMOVZXBD    56(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VPMOVZXBD    24(CX), Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 32(AX)
+	VBROADCASTSS (SP), Y0
+	VBROADCASTSS 32(SP), Y1
+	VPMOVZXBD    64(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VPMOVZXBD    32(CX), Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 64(AX)
+	VPMOVZXBD    72(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VPMOVZXBD    40(CX), Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 96(AX)
+	VBROADCASTSS 4(SP), Y0
+	VBROADCASTSS 36(SP), Y1
+	VPMOVZXBD    48(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPMOVZXBD    16(CX), Y3
+	VPSRLD       $0x01, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 128(AX)
+	VPMOVZXBD    56(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPMOVZXBD    24(CX), Y3
+	VPSRLD       $0x01, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 160(AX)
+	VBROADCASTSS 4(SP), Y0
+	VBROADCASTSS 36(SP), Y1
+	VPMOVZXBD    64(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPMOVZXBD    32(CX), Y3
+	VPSRLD       $0x01, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 192(AX)
+	VPMOVZXBD    72(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPMOVZXBD    40(CX), Y3
+	VPSRLD       $0x01, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 224(AX)
+	VBROADCASTSS 8(SP), Y0
+	VBROADCASTSS 40(SP), Y1
+	VPMOVZXBD    80(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VPMOVZXBD    16(CX), Y3
+	VPSRLD       $0x02, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 256(AX)
+	VPMOVZXBD    88(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VPMOVZXBD    24(CX), Y3
+	VPSRLD       $0x02, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 288(AX)
+	VBROADCASTSS 8(SP), Y0
+	VBROADCASTSS 40(SP), Y1
+	VPMOVZXBD    96(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VPMOVZXBD    32(CX), Y3
+	VPSRLD       $0x02, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 320(AX)
+	VPMOVZXBD    104(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VPMOVZXBD    40(CX), Y3
+	VPSRLD       $0x02, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 352(AX)
+	VBROADCASTSS 12(SP), Y0
+	VBROADCASTSS 44(SP), Y1
+	VPMOVZXBD    80(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPMOVZXBD    16(CX), Y3
+	VPSRLD       $0x03, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 384(AX)
+	VPMOVZXBD    88(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPMOVZXBD    24(CX), Y3
+	VPSRLD       $0x03, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 416(AX)
+	VBROADCASTSS 12(SP), Y0
+	VBROADCASTSS 44(SP), Y1
+	VPMOVZXBD    96(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPMOVZXBD    32(CX), Y3
+	VPSRLD       $0x03, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 448(AX)
+	VPMOVZXBD    104(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPMOVZXBD    40(CX), Y3
+	VPSRLD       $0x03, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 480(AX)
+	VBROADCASTSS 16(SP), Y0
+	VBROADCASTSS 48(SP), Y1
+	VPMOVZXBD    112(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VPMOVZXBD    16(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 512(AX)
+	VPMOVZXBD    120(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VPMOVZXBD    24(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 544(AX)
+	VBROADCASTSS 16(SP), Y0
+	VBROADCASTSS 48(SP), Y1
+	VPMOVZXBD    128(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VPMOVZXBD    32(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 576(AX)
+	VPMOVZXBD    136(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VPMOVZXBD    40(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 608(AX)
+	VBROADCASTSS 20(SP), Y0
+	VBROADCASTSS 52(SP), Y1
+	VPMOVZXBD    112(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPMOVZXBD    16(CX), Y3
+	VPSRLD       $0x05, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 640(AX)
+	VPMOVZXBD    120(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPMOVZXBD    24(CX), Y3
+	VPSRLD       $0x05, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 672(AX)
+	VBROADCASTSS 20(SP), Y0
+	VBROADCASTSS 52(SP), Y1
+	VPMOVZXBD    128(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPMOVZXBD    32(CX), Y3
+	VPSRLD       $0x05, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 704(AX)
+	VPMOVZXBD    136(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPMOVZXBD    40(CX), Y3
+	VPSRLD       $0x05, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 736(AX)
+	VBROADCASTSS 24(SP), Y0
+	VBROADCASTSS 56(SP), Y1
+	VPMOVZXBD    144(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VPMOVZXBD    16(CX), Y3
+	VPSRLD       $0x06, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 768(AX)
+	VPMOVZXBD    152(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VPMOVZXBD    24(CX), Y3
+	VPSRLD       $0x06, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 800(AX)
+	VBROADCASTSS 24(SP), Y0
+	VBROADCASTSS 56(SP), Y1
+	VPMOVZXBD    160(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VPMOVZXBD    32(CX), Y3
+	VPSRLD       $0x06, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 832(AX)
+	VPMOVZXBD    168(CX), Y2
+	VPAND        decode_0000000f<>+0(SB), Y2, Y2
+	VPMOVZXBD    40(CX), Y3
+	VPSRLD       $0x06, Y3, Y3
+	VPAND        decode_00000001<>+0(SB), Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 864(AX)
+	VBROADCASTSS 28(SP), Y0
+	VBROADCASTSS 60(SP), Y1
+	VPMOVZXBD    144(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPMOVZXBD    16(CX), Y3
+	VPSRLD       $0x07, Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 896(AX)
+	VPMOVZXBD    152(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPMOVZXBD    24(CX), Y3
+	VPSRLD       $0x07, Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 928(AX)
+	VBROADCASTSS 28(SP), Y0
+	VBROADCASTSS 60(SP), Y1
+	VPMOVZXBD    160(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPMOVZXBD    32(CX), Y3
+	VPSRLD       $0x07, Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 960(AX)
+	VPMOVZXBD    168(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPMOVZXBD    40(CX), Y3
+	VPSRLD       $0x07, Y3, Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 992(AX)
+	ADDQ         $0x000000b0, CX
+	ADDQ         $0x00000400, AX
+	DECQ         DX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func decodeQ6KAVX2(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ6KAVX2(SB), NOSPLIT, $64-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+block:
+	VMOVDQU      192(CX), X0
+	MOVWLZX      208(CX), BX
+	VMOVD        BX, X1
+	VCVTPH2PS    X1, X1
+	VBROADCASTSS X1, Y1
+	VPMOVSXBD    X0, Y2
+	VPSRLDQ      $0x08, X0, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMOVUPS      Y2, (SP)
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, 32(SP)
+	VBROADCASTSS (SP), Y0
+	VPMOVZXBD    (CX), Y1
+	VPAND        decode_0000000f<>+0(SB), Y1, Y1
+	VPMOVZXBD    128(CX), Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (AX)
+	VPMOVZXBD    8(CX), Y1
+	VPAND        decode_0000000f<>+0(SB), Y1, Y1
+	VPMOVZXBD    136(CX), Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 32(AX)
+	VBROADCASTSS 4(SP), Y0
+	VPMOVZXBD    16(CX), Y1
+	VPAND        decode_0000000f<>+0(SB), Y1, Y1
+	VPMOVZXBD    144(CX), Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 64(AX)
+	VPMOVZXBD    24(CX), Y1
+	VPAND        decode_0000000f<>+0(SB), Y1, Y1
+	VPMOVZXBD    152(CX), Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 96(AX)
+	VBROADCASTSS 8(SP), Y0
+	VPMOVZXBD    32(CX), Y1
+	VPAND        decode_0000000f<>+0(SB), Y1, Y1
+	VPMOVZXBD    128(CX), Y2
+	VPSRLD       $0x02, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 128(AX)
+	VPMOVZXBD    40(CX), Y1
+	VPAND        decode_0000000f<>+0(SB), Y1, Y1
+	VPMOVZXBD    136(CX), Y2
+	VPSRLD       $0x02, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 160(AX)
+	VBROADCASTSS 12(SP), Y0
+	VPMOVZXBD    48(CX), Y1
+	VPAND        decode_0000000f<>+0(SB), Y1, Y1
+	VPMOVZXBD    144(CX), Y2
+	VPSRLD       $0x02, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 192(AX)
+	VPMOVZXBD    56(CX), Y1
+	VPAND        decode_0000000f<>+0(SB), Y1, Y1
+	VPMOVZXBD    152(CX), Y2
+	VPSRLD       $0x02, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 224(AX)
+	VBROADCASTSS 16(SP), Y0
+	VPMOVZXBD    (CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPMOVZXBD    128(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 256(AX)
+	VPMOVZXBD    8(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPMOVZXBD    136(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 288(AX)
+	VBROADCASTSS 20(SP), Y0
+	VPMOVZXBD    16(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPMOVZXBD    144(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 320(AX)
+	VPMOVZXBD    24(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPMOVZXBD    152(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 352(AX)
+	VBROADCASTSS 24(SP), Y0
+	VPMOVZXBD    32(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPMOVZXBD    128(CX), Y2
+	VPSRLD       $0x06, Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 384(AX)
+	VPMOVZXBD    40(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPMOVZXBD    136(CX), Y2
+	VPSRLD       $0x06, Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 416(AX)
+	VBROADCASTSS 28(SP), Y0
+	VPMOVZXBD    48(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPMOVZXBD    144(CX), Y2
+	VPSRLD       $0x06, Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 448(AX)
+	VPMOVZXBD    56(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPMOVZXBD    152(CX), Y2
+	VPSRLD       $0x06, Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 480(AX)
+	VBROADCASTSS 32(SP), Y0
+	VPMOVZXBD    64(CX), Y1
+	VPAND        decode_0000000f<>+0(SB), Y1, Y1
+	VPMOVZXBD    160(CX), Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 512(AX)
+	VPMOVZXBD    72(CX), Y1
+	VPAND        decode_0000000f<>+0(SB), Y1, Y1
+	VPMOVZXBD    168(CX), Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 544(AX)
+	VBROADCASTSS 36(SP), Y0
+	VPMOVZXBD    80(CX), Y1
+	VPAND        decode_0000000f<>+0(SB), Y1, Y1
+	VPMOVZXBD    176(CX), Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 576(AX)
+	VPMOVZXBD    88(CX), Y1
+	VPAND        decode_0000000f<>+0(SB), Y1, Y1
+	VPMOVZXBD    184(CX), Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 608(AX)
+	VBROADCASTSS 40(SP), Y0
+	VPMOVZXBD    96(CX), Y1
+	VPAND        decode_0000000f<>+0(SB), Y1, Y1
+	VPMOVZXBD    160(CX), Y2
+	VPSRLD       $0x02, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 640(AX)
+	VPMOVZXBD    104(CX), Y1
+	VPAND        decode_0000000f<>+0(SB), Y1, Y1
+	VPMOVZXBD    168(CX), Y2
+	VPSRLD       $0x02, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 672(AX)
+	VBROADCASTSS 44(SP), Y0
+	VPMOVZXBD    112(CX), Y1
+	VPAND        decode_0000000f<>+0(SB), Y1, Y1
+	VPMOVZXBD    176(CX), Y2
+	VPSRLD       $0x02, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 704(AX)
+	VPMOVZXBD    120(CX), Y1
+	VPAND        decode_0000000f<>+0(SB), Y1, Y1
+	VPMOVZXBD    184(CX), Y2
+	VPSRLD       $0x02, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 736(AX)
+	VBROADCASTSS 48(SP), Y0
+	VPMOVZXBD    64(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPMOVZXBD    160(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 768(AX)
+	VPMOVZXBD    72(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPMOVZXBD    168(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 800(AX)
+	VBROADCASTSS 52(SP), Y0
+	VPMOVZXBD    80(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPMOVZXBD    176(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 832(AX)
+	VPMOVZXBD    88(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPMOVZXBD    184(CX), Y2
+	VPSRLD       $0x04, Y2, Y2
+	VPAND        decode_00000003<>+0(SB), Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 864(AX)
+	VBROADCASTSS 56(SP), Y0
+	VPMOVZXBD    96(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPMOVZXBD    160(CX), Y2
+	VPSRLD       $0x06, Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 896(AX)
+	VPMOVZXBD    104(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPMOVZXBD    168(CX), Y2
+	VPSRLD       $0x06, Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 928(AX)
+	VBROADCASTSS 60(SP), Y0
+	VPMOVZXBD    112(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPMOVZXBD    176(CX), Y2
+	VPSRLD       $0x06, Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 960(AX)
+	VPMOVZXBD    120(CX), Y1
+	VPSRLD       $0x04, Y1, Y1
+	VPMOVZXBD    184(CX), Y2
+	VPSRLD       $0x06, Y2, Y2
+	VPSLLD       $0x04, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPSUBD       decode_00000020<>+0(SB), Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 992(AX)
+	ADDQ         $0x000000d2, CX
+	ADDQ         $0x00000400, AX
 	DECQ         DX
 	JNZ          block
 	VZEROUPPER

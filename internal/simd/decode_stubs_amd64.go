@@ -24,6 +24,56 @@ func decodeQ8AVX512(dst *float32, src *byte, blocks int)
 //go:noescape
 func decodeQ4AVX512(dst *float32, src *byte, blocks int)
 
+// decodeQ41AVX512 decodes blocks of Q4_1.
+//
+//go:noescape
+func decodeQ41AVX512(dst *float32, src *byte, blocks int)
+
+// decodeQ50AVX512 decodes blocks of Q5_0.
+//
+//go:noescape
+func decodeQ50AVX512(dst *float32, src *byte, blocks int)
+
+// decodeQ51AVX512 decodes blocks of Q5_1.
+//
+//go:noescape
+func decodeQ51AVX512(dst *float32, src *byte, blocks int)
+
+// decodeIQ4NLAVX512 decodes blocks of IQ4_NL.
+//
+//go:noescape
+func decodeIQ4NLAVX512(dst *float32, src *byte, blocks int)
+
+// decodeIQ4XSAVX512 decodes blocks of IQ4_XS.
+//
+//go:noescape
+func decodeIQ4XSAVX512(dst *float32, src *byte, blocks int)
+
+// decodeQ2KAVX512 decodes blocks of Q2_K.
+//
+//go:noescape
+func decodeQ2KAVX512(dst *float32, src *byte, blocks int)
+
+// decodeQ3KAVX512 decodes blocks of Q3_K.
+//
+//go:noescape
+func decodeQ3KAVX512(dst *float32, src *byte, blocks int)
+
+// decodeQ4KAVX512 decodes blocks of Q4_K.
+//
+//go:noescape
+func decodeQ4KAVX512(dst *float32, src *byte, blocks int)
+
+// decodeQ5KAVX512 decodes blocks of Q5_K.
+//
+//go:noescape
+func decodeQ5KAVX512(dst *float32, src *byte, blocks int)
+
+// decodeQ6KAVX512 decodes blocks of Q6_K.
+//
+//go:noescape
+func decodeQ6KAVX512(dst *float32, src *byte, blocks int)
+
 // decodeF16AVX2 widens blocks of 16 half-precision numbers.
 //
 //go:noescape
@@ -43,3 +93,53 @@ func decodeQ8AVX2(dst *float32, src *byte, blocks int)
 //
 //go:noescape
 func decodeQ4AVX2(dst *float32, src *byte, blocks int)
+
+// decodeQ41AVX2 decodes blocks of Q4_1.
+//
+//go:noescape
+func decodeQ41AVX2(dst *float32, src *byte, blocks int)
+
+// decodeQ50AVX2 decodes blocks of Q5_0.
+//
+//go:noescape
+func decodeQ50AVX2(dst *float32, src *byte, blocks int)
+
+// decodeQ51AVX2 decodes blocks of Q5_1.
+//
+//go:noescape
+func decodeQ51AVX2(dst *float32, src *byte, blocks int)
+
+// decodeIQ4NLAVX2 decodes blocks of IQ4_NL.
+//
+//go:noescape
+func decodeIQ4NLAVX2(dst *float32, src *byte, blocks int)
+
+// decodeIQ4XSAVX2 decodes blocks of IQ4_XS.
+//
+//go:noescape
+func decodeIQ4XSAVX2(dst *float32, src *byte, blocks int)
+
+// decodeQ2KAVX2 decodes blocks of Q2_K.
+//
+//go:noescape
+func decodeQ2KAVX2(dst *float32, src *byte, blocks int)
+
+// decodeQ3KAVX2 decodes blocks of Q3_K.
+//
+//go:noescape
+func decodeQ3KAVX2(dst *float32, src *byte, blocks int)
+
+// decodeQ4KAVX2 decodes blocks of Q4_K.
+//
+//go:noescape
+func decodeQ4KAVX2(dst *float32, src *byte, blocks int)
+
+// decodeQ5KAVX2 decodes blocks of Q5_K.
+//
+//go:noescape
+func decodeQ5KAVX2(dst *float32, src *byte, blocks int)
+
+// decodeQ6KAVX2 decodes blocks of Q6_K.
+//
+//go:noescape
+func decodeQ6KAVX2(dst *float32, src *byte, blocks int)

@@ -98,3 +98,15 @@ func fusedMulAdd(x, y, z float32) float32 {
 	}
 	return float32(sum)
 }
+
+// halfToFloat widens an IEEE 754 half-precision number, exactly.
+func halfToFloat(h uint16) float32 {
+	sign := uint32(h&0x8000) << 16
+	rest := uint32(h & 0x7fff)
+	if rest >= 0x7c00 { // infinity and NaN
+		return math.Float32frombits(sign | 0x7f800000 | rest<<13)
+	}
+	// Exponent and fraction in the places of a float32 are a number 2^112 too small: the
+	// exponents' biases are 15 and 127. The multiplication makes subnormals normal.
+	return math.Float32frombits(sign | math.Float32bits(math.Float32frombits(rest<<13)*0x1p112))
+}
