@@ -57,6 +57,17 @@ const (
 	KindPastEnd      Kind = "offset past end"
 	KindNotAdjacent  Kind = "tensors not adjacent"
 	KindDataEnd      Kind = "truncated tensor data"
+	KindSplitKey     Kind = "bad key of a split file"
+	KindPartName     Kind = "part of a set under another name"
+	KindPartMissing  Kind = "missing part"
+	KindPartOther    Kind = "part of another set"
+	KindPartTensors  Kind = "wrong number of tensors in a set"
+)
+
+// The kinds of damage that only [File.CheckPadding] looks for.
+const (
+	KindPadding  Kind = "padding is not zero"
+	KindTrailing Kind = "file does not end with its last tensor"
 )
 
 // FormatError describes one piece of damage. It wraps [ErrFormat].
@@ -86,7 +97,9 @@ func (e *FormatError) Error() string {
 	if e.Detail != "" {
 		fmt.Fprintf(&b, ": %s", e.Detail)
 	}
-	if e.Kind != KindNotRegular && e.Kind != KindEmpty {
+	switch e.Kind {
+	case KindNotRegular, KindEmpty, KindPartName, KindPartMissing, KindPartTensors: // of the file as a whole
+	default:
 		fmt.Fprintf(&b, " (at byte %d)", e.Offset)
 	}
 	return b.String()

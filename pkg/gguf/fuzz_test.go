@@ -3,7 +3,9 @@ package gguf
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"testing"
 )
 
@@ -48,7 +50,7 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// readEverything calls every getter on every key and decodes every tensor: none may panic.
+// readEverything calls every getter on every key, checks the padding and decodes every tensor: none may panic.
 func readEverything(t *testing.T, f *File) {
 	for _, key := range f.Keys() {
 		v, ok := f.Value(key)
@@ -66,6 +68,9 @@ func readEverything(t *testing.T, f *File) {
 			}
 		}
 	}
+	if err := f.CheckPadding(); err != nil && !errors.Is(err, ErrFormat) {
+		t.Fatalf("padding: %v", err)
+	}
 	for _, tensor := range f.Tensors() {
 		data, err := f.Data(tensor)
 		if err != nil || uint64(len(data)) != tensor.Bytes {
@@ -75,4 +80,51 @@ func readEverything(t *testing.T, f *File) {
 			codec.Decode(make([]float32, tensor.Elements()), data)
 		}
 	}
+}
+
+// FuzzOpenSet feeds three files of any bytes as the parts of a set. They must be refused with ErrFormat and closed, or be
+// readable as one file.
+func FuzzOpenSet(f *testing.F) {
+	f.Add([]byte(part(0, 3, 4)), []byte(part(1, 3, 4, "a", "b", "c")), []byte(part(2, 3, 4, "d")))
+	f.Add([]byte(part(0, 2, 2, "a")), []byte(part(1, 2, 2, "b")), []byte(nil))
+	for _, test := range hostileSets {
+		set := []raw{part(0, 3, 4), part(1, 3, 4, "a", "b", "c"), part(2, 3, 4, "d")}
+		for number, b := range test.change {
+			set[number[0]-'1'] = b
+		}
+		f.Add([]byte(set[0]), []byte(set[1]), []byte(set[2]))
+	}
+	f.Fuzz(func(t *testing.T, a, b, c []byte) {
+		opened, closed := 0, 0
+		openPart := func(path string) (*File, error) {
+			var no, count int
+			if n, err := fmt.Sscanf(path, "m-%05d-of-%05d.gguf", &no, &count); n != 2 || err != nil || no < 1 || no > 3 {
+				return nil, fs.ErrNotExist
+			}
+			file, err := parseBytes([][]byte{a, b, c}[no-1])
+			if err != nil {
+				return nil, inFile(err, path)
+			}
+			opened++
+			file.path, file.data = path, closeCounter{file.data, &closed}
+			return file, nil
+		}
+		for no := range uint64(3) { // the second part opened first, in a set of three, and so on
+			first, err := openPart("m" + partSuffix(no, no+2))
+			if err != nil {
+				continue
+			}
+			set, err := openSet(first, openPart)
+			if err == nil {
+				readEverything(t, set)
+				err = set.Close()
+			}
+			if err != nil && !errors.Is(err, ErrFormat) {
+				t.Fatalf("got %v, want ErrFormat", err)
+			}
+		}
+		if opened != closed {
+			t.Fatalf("%d parts opened, %d closed", opened, closed)
+		}
+	})
 }

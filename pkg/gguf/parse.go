@@ -10,10 +10,11 @@ const (
 	magic            = "GGUF"
 	writtenVersion   = 3
 	alignmentKey     = "general.alignment"
-	defaultAlignment = 32    // GGUF_DEFAULT_ALIGNMENT of gguf.h
-	maxKeyBytes      = 65535 // docs/gguf.md: a key is at most 2^16-1 bytes
-	maxNameBytes     = 63    // GGML_MAX_NAME of ggml.h is 64 and counts a terminating zero
-	maxArrayDepth    = 8     // of arrays within arrays; ggml itself reads none, the text of the format sets no limit
+	defaultAlignment = 32            // GGUF_DEFAULT_ALIGNMENT of gguf.h
+	maxKeyBytes      = 65535         // docs/gguf.md: a key is at most 2^16-1 bytes
+	maxNameBytes     = 63            // GGML_MAX_NAME of ggml.h is 64 and counts a terminating zero
+	headerBytes      = 4 + 4 + 8 + 8 // magic, version, counts
+	maxArrayDepth    = 8             // of arrays within arrays; ggml itself reads none, the text of the format sets no limit
 
 	// The fewest bytes a key can take: length, one byte of name, type, one byte of value.
 	minKeyBytes = 8 + 1 + 4 + 1

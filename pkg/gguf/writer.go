@@ -60,11 +60,11 @@ func (w *Writer) Set(key string, v any) error {
 }
 
 // CopyKeys takes over the keys of f for which keep is true (all if keep is nil), byte for byte and in their order. They
-// come before the keys set by [Writer.Set], which wins over a copied key of the same name. A key copied twice is an error
-// of the writing. f may be closed afterwards.
+// come before the keys set by [Writer.Set], which wins over a copied key of the same name. If f is a set of files, the
+// keys that say so are left out. A key copied twice is an error of the writing. f may be closed afterwards.
 func (w *Writer) CopyKeys(f *File, keep func(key string) bool) {
 	for _, e := range f.keys {
-		if keep != nil && !keep(e.name) {
+		if keep != nil && !keep(e.name) || f.parts != nil && isSplitKey(e.name) {
 			continue
 		}
 		if w.copied.has(e.name) {
