@@ -70,13 +70,19 @@ func HashBase(f *gguf.File) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// WriteCheckpoint writes the elastic checkpoint: the base file's keys and tensors byte
-// for byte, and the elastic keys after them.
-func (e *Elastic) WriteCheckpoint(path string, base *gguf.File, overwrite bool) error {
+// Checkpoint returns a writer of the elastic checkpoint: the base file's keys and
+// tensors byte for byte, and the elastic keys after them. The base must stay open.
+func (e *Elastic) Checkpoint(base *gguf.File) (*gguf.Writer, error) {
 	w := gguf.NewWriter()
 	w.CopyKeys(base, func(key string) bool { return !strings.HasPrefix(key, KeyPrefix) })
 	w.CopyTensors(base)
-	if err := e.Store(w); err != nil {
+	return w, e.Store(w)
+}
+
+// WriteCheckpoint writes the elastic checkpoint as one file.
+func (e *Elastic) WriteCheckpoint(path string, base *gguf.File, overwrite bool) error {
+	w, err := e.Checkpoint(base)
+	if err != nil {
 		return err
 	}
 	return w.WriteFile(path, overwrite)
