@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/elastiformer/elastiformer/internal/tape"
+	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/model"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
@@ -27,6 +28,7 @@ type convertOptions struct {
 	loraOn       []string
 	compensation bool
 	adapterOnly  bool
+	splitMaxSize fileSize
 	force        bool
 }
 
@@ -39,6 +41,7 @@ func (o *convertOptions) addFlags(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&o.loraOn, "lora-on", []string{"q", "k", "v", "o", "gate", "up", "down"}, "projections that get LoRA")
 	fs.BoolVar(&o.compensation, "compensation", true, "learn a bias that stands in for what is skipped")
 	fs.BoolVar(&o.adapterOnly, "adapter-only", false, "write the elastic part alone, a side-car for --adapter")
+	fs.Var(&o.splitMaxSize, "split-max-size", "write a set of files OUT-00001-of-0000N.gguf of at most this `size` each, such as 2G (units K, M, G: powers of 1000)")
 	fs.BoolVar(&o.force, "force", false, "replace the output if it exists")
 	commandLineOnly(fs, "output", "force")
 }
@@ -50,12 +53,14 @@ func newConvertCommand(g *globals) *cobra.Command {
 		Short: "Attach untrained selectors to a model",
 		Long: `Loads a pretrained GGUF checkpoint, checks that it runs, attaches untrained selectors and
 writes an elastic checkpoint. Its keys and tensors are those of the model byte for byte, so
-it still opens wherever the model does; what is attached are additional keys.
+it still opens wherever the model does; what is attached are additional keys. A model that
+is split (NAME-00001-of-0000N.gguf) is read as one file, by any of its parts.
 
 At budget 1 the elastic checkpoint is the pretrained model bit for bit. Below, train it first.`,
 		Example: `  elastiformer convert model.gguf -o elastic.gguf
   elastiformer convert model.gguf -o elastic.gguf --experts 64 --lora-rank 1
-  elastiformer convert model.gguf -o routers.gguf --adapter-only --routers heads`,
+  elastiformer convert model.gguf -o routers.gguf --adapter-only --routers heads
+  elastiformer convert model-00001-of-00004.gguf -o elastic.gguf --split-max-size 2G`,
 		Annotations: exitStatus(kindInput, kindInterrupted),
 		Args:        cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -66,12 +71,14 @@ At budget 1 the elastic checkpoint is the pretrained model bit for bit. Below, t
 	}
 	opts.addFlags(cmd.Flags())
 	requireFlags(cmd, "output")
+	cmd.MarkFlagsMutuallyExclusive("adapter-only", "split-max-size")
 	return cmd
 }
 
 func runConvert(ctx context.Context, opts convertOptions, std streams) (err error) {
 	useThreads(opts.threads)
-	if err := checkTarget(opts.output, opts.force); err != nil {
+	// The names of a set are known only when it is written; its parts are checked then.
+	if err := checkTarget(opts.output, opts.force || opts.splitMaxSize > 0); err != nil {
 		return err
 	}
 	c, err := openCheckpoint(opts.model, "")
@@ -93,15 +100,26 @@ func runConvert(ctx context.Context, opts convertOptions, std streams) (err erro
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	if opts.adapterOnly {
-		err = e.WriteAdapter(opts.output, opts.force)
-	} else {
-		err = e.WriteCheckpoint(opts.output, c.file, opts.force)
-	}
+	written, err := opts.write(e, c.file)
 	if err != nil {
 		return err
 	}
-	return opts.summarise(e, std)
+	return opts.summarise(e, written, std)
+}
+
+// write writes what is attached to base and returns the paths of the files: one, or the parts of a set.
+func (o *convertOptions) write(e *routing.Elastic, base *gguf.File) ([]string, error) {
+	switch {
+	case o.adapterOnly:
+		return []string{o.output}, e.WriteAdapter(o.output, o.force)
+	case o.splitMaxSize > 0:
+		w, err := e.Checkpoint(base)
+		if err != nil {
+			return nil, err
+		}
+		return w.WriteSplit(o.output, uint64(o.splitMaxSize), o.force)
+	}
+	return []string{o.output}, e.WriteCheckpoint(o.output, base, o.force)
 }
 
 // attach makes the routers the flags ask for.
@@ -163,19 +181,21 @@ func parseLayers(s string, n int) ([]int, error) {
 	return slices.Compact(layers), nil
 }
 
-func (o *convertOptions) summarise(e *routing.Elastic, std streams) error {
+// summarise prints what was attached and where it was written.
+func (o *convertOptions) summarise(e *routing.Elastic, written []string, std streams) error {
 	parameters := 0
 	for _, p := range e.Parameters() {
 		parameters += len(p.Data)
 	}
 	if o.json {
 		return writeJSON(std.out, struct {
-			Schema     int    `json:"schema"`
-			Output     string `json:"output"`
-			Experts    int    `json:"experts"`
-			Layers     int    `json:"layers"`
-			Parameters int    `json:"parameters"`
-		}{schemaVersion, o.output, e.Experts, len(e.Layers), parameters})
+			Schema     int      `json:"schema"`
+			Output     string   `json:"output"` // the first of parts, if it is a set
+			Parts      []string `json:"parts,omitempty"`
+			Experts    int      `json:"experts"`
+			Layers     int      `json:"layers"`
+			Parameters int      `json:"parameters"`
+		}{schemaVersion, written[0], partsOf(written), e.Experts, len(e.Layers), parameters})
 	}
 	what := make([]string, len(e.Selectors))
 	for i, s := range e.Selectors {
@@ -184,7 +204,19 @@ func (o *convertOptions) summarise(e *routing.Elastic, std streams) error {
 			what[i] += fmt.Sprintf(" (%d of %d neurons each)", e.Experts, e.Config.FeedForward/e.Experts)
 		}
 	}
+	output := written[0]
+	if parts := partsOf(written); parts != nil {
+		output = fmt.Sprintf("%s and %d more", output, len(parts)-1)
+	}
 	_, err := fmt.Fprintf(std.out, "%s: %s on %d of %d layers, %d parameters to train\n",
-		o.output, strings.Join(what, ", "), len(e.Layers), e.Config.Layers, parameters)
+		output, strings.Join(what, ", "), len(e.Layers), e.Config.Layers, parameters)
 	return err
+}
+
+// partsOf returns the files of a set; nil for a file by itself.
+func partsOf(written []string) []string {
+	if len(written) == 1 {
+		return nil
+	}
+	return written
 }

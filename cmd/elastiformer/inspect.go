@@ -16,7 +16,7 @@ type inspectOptions struct {
 }
 
 func (o *inspectOptions) addFlags(fs *pflag.FlagSet) {
-	fs.BoolVar(&o.verify, "verify", false, "check too that the tensors of an elastic checkpoint are those it was made of")
+	fs.BoolVar(&o.verify, "verify", false, "read the whole file: padding, numbers that are not finite, and the hash of an elastic checkpoint's base")
 	fs.BoolVar(&o.tensors, "tensors", false, "list every tensor with its type, dimensions and place")
 }
 
@@ -32,8 +32,12 @@ array of more than 64 elements is given by its length and its first elements.
 Of an elastic checkpoint it shows what is attached, where it was trained, and the table of
 what it gives at each budget.
 
-The whole file is checked on the way: lengths, alignment, offsets, and that every tensor
-lies within the file.`,
+The layout is checked on the way: lengths, alignment, offsets, and that every tensor lies
+within the file. With --verify everything is read: padding, numbers that are not finite, and
+that the tensors of an elastic checkpoint are those it was made of. The SHA-256 it prints
+is of the tensors' names, types, dimensions and data.
+
+Of a file that is split into several (NAME-00001-of-0000N.gguf), all are shown as one.`,
 		Example: `  elastiformer inspect model.gguf
   elastiformer inspect --tensors --json model.gguf
   elastiformer inspect --verify trained.gguf`,
@@ -60,7 +64,7 @@ func runInspect(_ context.Context, opts inspectOptions, std streams) (err error)
 		return err
 	}
 	if opts.verify {
-		if err := verifyBase(f, doc.Elastic); err != nil {
+		if doc.Verify, err = verify(f, doc.Elastic); err != nil {
 			return err
 		}
 	}

@@ -75,22 +75,6 @@ func describeElastic(f *gguf.File) (*elasticEntry, error) {
 	return e, nil
 }
 
-// verifyBase compares the tensors of an elastic checkpoint with the hash of those it was made of. An adapter holds none, and
-// of a file without an elastic part no hash is known.
-func verifyBase(f *gguf.File, e *elasticEntry) error {
-	if e == nil || len(f.Tensors()) == 0 {
-		return nil
-	}
-	hash, err := routing.HashBase(f)
-	if err != nil {
-		return err
-	}
-	if hash != e.BaseSHA256 {
-		return inputErrorf("%s: the tensors are not those the checkpoint was made of: SHA-256 %s, want %s", f.Path(), hash, e.BaseSHA256)
-	}
-	return nil
-}
-
 func (d inspection) writeElastic(w io.Writer) {
 	e := d.Elastic
 	if e == nil {

@@ -19,9 +19,11 @@ type inspection struct {
 	Version   uint32        `json:"version"`
 	Alignment uint64        `json:"alignment"`
 	Bytes     int64         `json:"bytes"`
+	Parts     []partEntry   `json:"parts,omitempty"` // only of a set of files
 	Keys      []keyEntry    `json:"keys"`
 	Types     []typeEntry   `json:"types"`
 	Elastic   *elasticEntry `json:"elastic,omitempty"`
+	Verify    *verifyEntry  `json:"verify,omitempty"`  // only if asked for
 	Tensors   []tensorEntry `json:"tensors,omitempty"` // only if asked for
 }
 
@@ -44,13 +46,22 @@ type typeEntry struct {
 	Bytes    uint64 `json:"bytes"`
 }
 
-// tensorEntry is one tensor. Dims are as stored, the fastest first; Offset counts from the start of the data section.
+// partEntry is one file of a set.
+type partEntry struct {
+	File    string `json:"file"`
+	Bytes   int64  `json:"bytes"`
+	Tensors int    `json:"tensors"`
+}
+
+// tensorEntry is one tensor. Dims are as stored, the fastest first; Offset counts from the start of the data section of its
+// file, which is number Part of a set, from 1, or 0 if there is but one.
 type tensorEntry struct {
 	Name   string   `json:"name"`
 	Type   string   `json:"type"`
 	Dims   []uint64 `json:"dims"`
 	Bytes  uint64   `json:"bytes"`
 	Offset uint64   `json:"offset"`
+	Part   int      `json:"part,omitempty"`
 }
 
 // describeFile collects everything inspect shows.
@@ -64,9 +75,18 @@ func describeFile(f *gguf.File, tensors bool) inspection {
 		Keys:      describeKeys(f),
 		Types:     describeTypes(f),
 	}
-	if tensors {
-		for _, t := range f.Tensors() {
-			doc.Tensors = append(doc.Tensors, tensorEntry{t.Name, t.Type.String(), t.Dims, t.Bytes, t.Offset})
+	parts := f.Parts()
+	for i, p := range parts {
+		number := 0
+		if len(parts) > 1 {
+			number = i + 1
+			doc.Parts = append(doc.Parts, partEntry{p.Path(), p.Size(), len(p.Tensors())})
+		}
+		if !tensors {
+			continue
+		}
+		for _, t := range p.Tensors() {
+			doc.Tensors = append(doc.Tensors, tensorEntry{t.Name, t.Type.String(), t.Dims, t.Bytes, t.Offset, number})
 		}
 	}
 	return doc
@@ -163,7 +183,7 @@ func describeTypes(f *gguf.File) []typeEntry {
 // writeText prints the report for people, one part after the other.
 func (d inspection) writeText(w io.Writer) error {
 	buffered := bufio.NewWriter(w) // keeps the first error until Flush
-	for i, part := range []func(io.Writer){d.writeHead, d.writeKeys, d.writeTypes, d.writeElastic, d.writeTensors} {
+	for i, part := range []func(io.Writer){d.writeHead, d.writeKeys, d.writeTypes, d.writeElastic, d.writeVerify, d.writeTensors} {
 		var b strings.Builder
 		part(&b)
 		if i > 0 && b.Len() > 0 {
@@ -179,6 +199,14 @@ func (d inspection) writeText(w io.Writer) error {
 
 func (d inspection) writeHead(w io.Writer) {
 	fmt.Fprintf(w, "%s: GGUF version %d, alignment %d, %s\n", printable(d.File), d.Version, d.Alignment, byteSize(uint64(d.Bytes)))
+	if len(d.Parts) == 0 {
+		return
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, p := range d.Parts {
+		fmt.Fprintf(table, "  %s\t%d tensors\t%s\n", printable(p.File), p.Tensors, byteSize(uint64(p.Bytes)))
+	}
+	_ = table.Flush()
 }
 
 func (d inspection) writeKeys(w io.Writer) {
@@ -212,10 +240,18 @@ func (d inspection) writeTensors(w io.Writer) {
 		return
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "NAME\tTYPE\tDIMENSIONS\tBYTES\tOFFSET\n")
+	fmt.Fprintf(table, "NAME\tTYPE\tDIMENSIONS\tBYTES\tOFFSET")
+	if len(d.Parts) > 0 {
+		fmt.Fprintf(table, "\tPART")
+	}
+	fmt.Fprintln(table)
 	for _, t := range d.Tensors {
 		dims := strings.Trim(strings.ReplaceAll(fmt.Sprint(t.Dims), " ", " × "), "[]")
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\n", printable(t.Name), t.Type, dims, t.Bytes, t.Offset)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d", printable(t.Name), t.Type, dims, t.Bytes, t.Offset)
+		if len(d.Parts) > 0 {
+			fmt.Fprintf(table, "\t%d", t.Part)
+		}
+		fmt.Fprintln(table)
 	}
 	_ = table.Flush()
 }

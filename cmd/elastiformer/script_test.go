@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 //	exits CODE elastiformer ARGS...   runs the program and demands that exit status
 //	jsondoc stdout|stderr|FILE        demands exactly one JSON document with "schema": 1 and nothing else
 //	vocabulary FILE                   writes a small model file with a vocabulary
-//	cut FILE N                        shortens a file to N bytes, or by -N bytes
+//	cut FILE N                        shortens a file to N bytes, or by -N bytes; +N makes it longer
 //	model FILE [KEY=VALUE...]         writes a random model; keys: layers, heads, ff, context, seed, type
 //	spoil FROM TO missing|shape NAME  copies a model, a tensor missing or one row short
 //	spoil FROM TO nan NAME INDEX      copies a model, one value not a number
@@ -110,7 +110,7 @@ func scriptCut(ts *testscript.TestScript, neg bool, args []string) {
 	path := ts.MkAbs(args[0])
 	n, err := strconv.ParseInt(args[1], 10, 64)
 	ts.Check(err)
-	if n < 0 {
+	if n < 0 || args[1][0] == '+' {
 		info, err := os.Stat(path)
 		ts.Check(err)
 		n += info.Size()
