@@ -92,6 +92,7 @@ func runGenerate(ctx context.Context, opts generateOptions, std streams) (err er
 		return inputErrorf("the prompt of %d tokens fills the model's context of %d", len(prompt), c.model.Context)
 	}
 	g := generation{checkpoint: c, opts: opts, prompt: prompt, left: min(opts.tokens, room)}
+	c.model.UseContext(len(prompt) + g.left)
 	if g.router, err = g.newRouter(); err != nil {
 		return err
 	}

@@ -72,6 +72,7 @@ func New(m *model.Model, e *routing.Elastic, data Data, heldOut [][]int32, o Opt
 	if _, err := e.Solve(o.BudgetLow, o.Context, routing.TopK); err != nil {
 		return nil, fmt.Errorf("distill: %w", err)
 	}
+	m.UseContext(o.Context)
 	e.Initialise(o.Seed)
 	t := &Trainer{
 		Options: o, model: m, elastic: e, data: data, heldOut: heldOut,

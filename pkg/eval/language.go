@@ -42,6 +42,7 @@ func Language(ctx context.Context, m *model.Model, e *routing.Elastic, windows [
 	if len(windows) == 0 || len(windows[0]) < leastWindow {
 		return nil, fmt.Errorf("eval: %d windows, %d tokens at least in each: %w", len(windows), leastWindow, ErrWindows)
 	}
+	m.UseContext(len(windows[0]))
 	r, err := newRun(m, e, len(windows[0]), o)
 	if err != nil {
 		return nil, err
