@@ -22,6 +22,7 @@ type convertOptions struct {
 	model        string
 	output       string
 	routers      []string
+	given        func(flag string) bool // whether a flag was, rather than left at its default
 	experts      int
 	layers       string
 	loraRank     int
@@ -34,7 +35,7 @@ type convertOptions struct {
 
 func (o *convertOptions) addFlags(fs *pflag.FlagSet) {
 	fs.StringVarP(&o.output, "output", "o", "", "elastic checkpoint `file` to write (required)")
-	fs.StringSliceVar(&o.routers, "routers", []string{"heads", "experts"}, "selectors to attach, of attn-tokens, heads, mlp-tokens, experts")
+	fs.StringSliceVar(&o.routers, "routers", []string{"heads", "experts"}, "selectors to attach, of attn-tokens, heads, mlp-tokens, experts; a model with experts of its own keeps them and gets mlp-tokens instead")
 	boundedVar(fs, &o.experts, "experts", "", 0, 0, 1<<20, "`number` of experts an MLP is cut into, a divisor of its width; 0 chooses one")
 	fs.StringVar(&o.layers, "layers", "all", "layers that get selectors: all, even, or a `range` such as 2..7 or 0,4,8..11")
 	boundedVar(fs, &o.loraRank, "lora-rank", "", 0, 0, 1<<12, "`rank` of LoRA beside the projections, 0 for none")
@@ -66,6 +67,7 @@ At budget 1 the elastic checkpoint is the pretrained model bit for bit. Below, t
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.globalOptions = g.globalOptions
 			opts.model = args[0]
+			opts.given = cmd.Flags().Changed
 			return runConvert(cmd.Context(), opts, g.streams)
 		},
 	}
@@ -132,6 +134,14 @@ func (o *convertOptions) attach(m *model.Model) (*routing.Elastic, error) {
 	if err != nil {
 		return nil, usageErrorf("--lora-on: %w", err)
 	}
+	if m.Mixture.Experts > 0 { // they stay the model's own
+		if !o.given("routers") {
+			selectors = []routing.Selector{routing.Heads, routing.MLPTokens}
+		}
+		if !o.given("lora-on") {
+			projections = []model.Name{model.Q, model.K, model.V, model.O}
+		}
+	}
 	layers, err := parseLayers(o.layers, m.Config.Layers)
 	if err != nil {
 		return nil, usageErrorf("--layers: %w", err)
@@ -183,10 +193,7 @@ func parseLayers(s string, n int) ([]int, error) {
 
 // summarise prints what was attached and where it was written.
 func (o *convertOptions) summarise(e *routing.Elastic, written []string, std streams) error {
-	parameters := 0
-	for _, p := range e.Parameters() {
-		parameters += len(p.Data)
-	}
+	parameters := countTrained(e)
 	if o.json {
 		return writeJSON(std.out, struct {
 			Schema     int      `json:"schema"`
@@ -208,8 +215,12 @@ func (o *convertOptions) summarise(e *routing.Elastic, written []string, std str
 	if parts := partsOf(written); parts != nil {
 		output = fmt.Sprintf("%s and %d more", output, len(parts)-1)
 	}
-	_, err := fmt.Fprintf(std.out, "%s: %s on %d of %d layers, %d parameters to train\n",
-		output, strings.Join(what, ", "), len(e.Layers), e.Config.Layers, parameters)
+	own := ""
+	if n := e.Config.Mixture.Experts; n > 0 {
+		own = fmt.Sprintf("; the model's own %d experts stay as they are", n)
+	}
+	_, err := fmt.Fprintf(std.out, "%s: %s on %d of %d layers, %d parameters to train%s\n",
+		output, strings.Join(what, ", "), len(e.Layers), e.Config.Layers, parameters, own)
 	return err
 }
 

@@ -22,6 +22,8 @@ type inspection struct {
 	Parts     []partEntry   `json:"parts,omitempty"` // only of a set of files
 	Keys      []keyEntry    `json:"keys"`
 	Types     []typeEntry   `json:"types"`
+	Model     *modelEntry   `json:"model,omitempty"`
+	Plan      *planEntry    `json:"plan,omitempty"` // only if asked for
 	Elastic   *elasticEntry `json:"elastic,omitempty"`
 	Verify    *verifyEntry  `json:"verify,omitempty"`  // only if asked for
 	Tensors   []tensorEntry `json:"tensors,omitempty"` // only if asked for
@@ -183,7 +185,7 @@ func describeTypes(f *gguf.File) []typeEntry {
 // writeText prints the report for people, one part after the other.
 func (d inspection) writeText(w io.Writer) error {
 	buffered := bufio.NewWriter(w) // keeps the first error until Flush
-	for i, part := range []func(io.Writer){d.writeHead, d.writeKeys, d.writeTypes, d.writeElastic, d.writeVerify, d.writeTensors} {
+	for i, part := range []func(io.Writer){d.writeHead, d.writeKeys, d.writeTypes, d.writeModel, d.writePlan, d.writeElastic, d.writeVerify, d.writeTensors} {
 		var b strings.Builder
 		part(&b)
 		if i > 0 && b.Len() > 0 {

@@ -35,6 +35,10 @@ func scriptModel(t *testing.T) func(ts *testscript.TestScript, neg bool, args []
 				s.Type = kind
 				continue
 			}
+			if key == "family" {
+				s.Family = value
+				continue
+			}
 			n, err := strconv.Atoi(value)
 			ts.Check(err)
 			switch key {

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/pflag"
+
+	"github.com/elastiformer/elastiformer/pkg/gguf"
+	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/routing"
+)
+
+// modelEntry is what inspect tells about a model that can be run.
+type modelEntry struct {
+	Architecture string          `json:"architecture"`
+	Layers       int             `json:"layers"`
+	Width        int             `json:"width"`
+	Heads        int             `json:"heads"`
+	KVHeads      int             `json:"kv_heads"`
+	HeadDim      int             `json:"head_dim"`
+	FeedForward  int             `json:"feed_forward"`
+	Vocabulary   int             `json:"vocabulary"`
+	Context      int             `json:"context"`
+	Rope         ropeEntry       `json:"rope"`
+	Window       *windowEntry    `json:"sliding_window,omitempty"`
+	Mixture      *mixtureEntry   `json:"mixture,omitempty"`
+	Parameters   parametersEntry `json:"parameters"`
+	MACs         int64           `json:"macs_per_token"` // of the blocks, for the first token of a text
+	HeadMACs     int64           `json:"head_macs_per_token"`
+}
+
+type ropeEntry struct {
+	Dimensions int     `json:"dimensions"`
+	Base       float64 `json:"base"`
+	Scaling    string  `json:"scaling"`
+	Factor     float64 `json:"factor"`
+}
+
+type windowEntry struct {
+	Tokens int   `json:"tokens"`
+	Layers []int `json:"layers"`
+}
+
+type mixtureEntry struct {
+	Experts int `json:"experts"`
+	Used    int `json:"used"`
+	Neurons int `json:"neurons"`
+	Shared  int `json:"shared_neurons"`
+}
+
+// parametersEntry counts values of tensors; Active are those that a token meets.
+type parametersEntry struct {
+	Total       uint64 `json:"total"`
+	Active      uint64 `json:"active"`
+	Embedding   uint64 `json:"embedding"`
+	Attention   uint64 `json:"attention"`
+	FeedForward uint64 `json:"feed_forward"`
+	Output      uint64 `json:"output"`
+}
+
+// planEntry is what convert would attach without further flags.
+type planEntry struct {
+	Selectors   []string `json:"selectors"`
+	Experts     int      `json:"experts"`
+	Parameters  int      `json:"parameters"`
+	Context     int      `json:"context"`
+	LeastBudget float64  `json:"least_budget"` // of windows of Context tokens
+}
+
+// describeModel tells about the model of a file; nil where it holds none that can be run.
+func describeModel(f *gguf.File) (*modelEntry, error) {
+	c, err := model.ReadConfig(f)
+	if errors.Is(err, model.ErrUnsupported) || errors.Is(err, model.ErrInvalid) || errors.Is(err, gguf.ErrKeyMissing) {
+		return nil, nil // a vocabulary, an adapter, a kind of model that is shown by its keys alone
+	}
+	if err != nil {
+		return nil, err
+	}
+	e := &modelEntry{
+		Architecture: c.Architecture, Layers: c.Layers, Width: c.Width, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim,
+		FeedForward: c.FeedForward, Vocabulary: c.Vocabulary, Context: c.Context,
+		Rope:       ropeEntry{c.Rope.Dimensions, c.Rope.Base, c.Rope.Scaling, c.Rope.Factor},
+		Parameters: countParameters(f, &c), MACs: c.BlockMACs(1), HeadMACs: c.HeadMACs(1),
+	}
+	if m := c.Mixture; m.Experts > 0 {
+		e.Mixture = &mixtureEntry{m.Experts, m.Used, m.Width, m.Shared}
+	}
+	for l := range c.Layers {
+		if n := c.WindowOf(l); n > 0 {
+			if e.Window == nil {
+				e.Window = &windowEntry{Tokens: n}
+			}
+			e.Window.Layers = append(e.Window.Layers, l)
+		}
+	}
+	return e, nil
+}
+
+var (
+	attentionTensor   = regexp.MustCompile(`^blk\.\d+\.attn_(q|k|v|qkv|output)\.`)
+	feedForwardTensor = regexp.MustCompile(`^blk\.\d+\.ffn_(gate|up|down)`)
+	expertsTensor     = regexp.MustCompile(`^blk\.\d+\.ffn_(gate|up|down)_exps\.`)
+)
+
+func countParameters(f *gguf.File, c *model.Config) parametersEntry {
+	var p parametersEntry
+	for _, t := range f.Tensors() {
+		n := t.Elements()
+		p.Total += n
+		p.Active += n
+		switch {
+		case t.Name == "token_embd.weight":
+			p.Embedding += n
+		case strings.HasPrefix(t.Name, "output."):
+			p.Output += n
+		case attentionTensor.MatchString(t.Name):
+			p.Attention += n
+		case feedForwardTensor.MatchString(t.Name):
+			p.FeedForward += n
+		}
+		if m := c.Mixture; m.Experts > 0 && expertsTensor.MatchString(t.Name) {
+			p.Active -= n / uint64(m.Experts) * uint64(m.Experts-m.Used)
+		}
+	}
+	return p
+}
+
+// describePlan says what convert would attach.
+func describePlan(f *gguf.File) (*planEntry, error) {
+	m, err := model.Load(f)
+	if err != nil {
+		return nil, err
+	}
+	o := convertOptions{given: func(string) bool { return false }}
+	o.addFlags(pflag.NewFlagSet("convert", pflag.ContinueOnError)) // sets the defaults
+	e, err := o.attach(m)
+	if err != nil {
+		return nil, err
+	}
+	p := &planEntry{Selectors: []string{}, Experts: e.Experts, Parameters: countTrained(e), Context: min(defaultContext, m.Context)}
+	for _, s := range e.Selectors {
+		p.Selectors = append(p.Selectors, s.String())
+	}
+	p.LeastBudget = e.Least(p.Context)
+	return p, nil
+}
+
+// countTrained is how many values are trained.
+func countTrained(e *routing.Elastic) int {
+	n := 0
+	for _, p := range e.Parameters() {
+		n += len(p.Data)
+	}
+	return n
+}
+
+func (d inspection) writeModel(w io.Writer) {
+	m := d.Model
+	if m == nil {
+		return
+	}
+	fmt.Fprintf(w, "MODEL (%s)\n", m.Architecture)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(table, "  %s\t%s\n", name, fmt.Sprintf(format, args...))
+	}
+	row("blocks", "%d layers, %d wide, context of %d tokens", m.Layers, m.Width, m.Context)
+	row("attention", "%d heads of %d values, %d of keys", m.Heads, m.HeadDim, m.KVHeads)
+	row("rotary", "%d values of a head, base %g, scaling %s", m.Rope.Dimensions, m.Rope.Base, m.Rope.Scaling)
+	if m.Window != nil {
+		row("window", "%d tokens in layers %s", m.Window.Tokens, layerRanges(m.Window.Layers))
+	}
+	if x := m.Mixture; x != nil {
+		row("feed-forward", "%d of %d experts of %d neurons for each token", x.Used, x.Experts, x.Neurons)
+		if x.Shared > 0 {
+			row("", "and %d neurons for all tokens", x.Shared)
+		}
+	} else {
+		row("feed-forward", "%d neurons", m.FeedForward)
+	}
+	p := m.Parameters
+	row("parameters", "%d, %d of them met by a token", p.Total, p.Active)
+	row("", "%d embedding, %d attention, %d feed-forward, %d output", p.Embedding, p.Attention, p.FeedForward, p.Output)
+	row("work", "%d multiply-accumulates for a token in the blocks, %d in the head", m.MACs, m.HeadMACs)
+	_ = table.Flush() // w keeps its own errors
+}
+
+func (d inspection) writePlan(w io.Writer) {
+	p := d.Plan
+	if p == nil {
+		return
+	}
+	fmt.Fprintf(w, "PLAN (what convert would attach)\n  selectors     %s\n", strings.Join(p.Selectors, ", "))
+	if p.Experts > 0 {
+		fmt.Fprintf(w, "  experts       %d of %d neurons\n", p.Experts, d.Model.FeedForward/p.Experts)
+	}
+	if m := d.Model.Mixture; m != nil {
+		fmt.Fprintf(w, "  experts       the model's own %d stay as they are\n", m.Experts)
+	}
+	fmt.Fprintf(w, "  to train      %d parameters\n  least budget  %.3f in windows of %d tokens\n", p.Parameters, p.LeastBudget, p.Context)
+}
