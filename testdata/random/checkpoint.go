@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 )
 
@@ -20,21 +21,6 @@ type shape struct {
 // medium is the default: 125 million values, 75 million of them in the blocks.
 var medium = shape{
 	width: 768, layers: 12, heads: 12, kvHeads: 4, feedForward: 2048, vocabulary: 32000, context: 2048, kind: "f32",
-}
-
-// blockType is a block type by its name on the command line, with its number in
-// general.file_type (enum llama_ftype of llama.cpp's llama.h).
-type blockType struct {
-	kind     gguf.Type
-	fileType uint32
-}
-
-var blockTypes = map[string]blockType{
-	"f32":  {gguf.TypeF32, 0},
-	"f16":  {gguf.TypeF16, 1},
-	"q4_0": {gguf.TypeQ4_0, 2},
-	"q8_0": {gguf.TypeQ8_0, 7},
-	"bf16": {gguf.TypeBF16, 32},
 }
 
 // check refuses shapes that are none.
@@ -55,21 +41,17 @@ func (s *shape) check() error {
 	case s.width/s.heads%2 != 0:
 		return fmt.Errorf("-D %d, -H %d: heads of width %d cannot be rotated in pairs", s.width, s.heads, s.width/s.heads)
 	}
-	t, ok := blockTypes[s.kind]
+	t, ok := mixtures[s.kind]
 	if !ok {
 		return fmt.Errorf("-type %q is not known", s.kind)
 	}
-	codec, err := t.kind.Codec()
-	if err != nil {
-		return err
-	}
-	if n := codec.BlockLen(); s.width%n != 0 || s.feedForward%n != 0 {
+	if n := int(t.kind.BlockLen()); s.width%n != 0 || s.feedForward%n != 0 {
 		return fmt.Errorf("-D %d and -F %d must be multiples of %d for %s", s.width, s.feedForward, n, s.kind)
 	}
 	return nil
 }
 
-// write writes the file, one row in memory at a time.
+// write writes the file, some rows in memory at a time.
 func (s *shape) write(path string, overwrite bool) error {
 	if err := s.check(); err != nil {
 		return err
@@ -82,7 +64,7 @@ func (s *shape) write(path string, overwrite bool) error {
 	}
 	for i, t := range s.tensors() {
 		if err := w.AddTensorFunc(t.name, t.kind, t.dims, func(out io.Writer) error {
-			return t.write(out, rand.New(rand.NewPCG(s.seed, uint64(i))))
+			return t.write(out, s.seed, i)
 		}); err != nil {
 			return err
 		}
@@ -102,7 +84,7 @@ func (s *shape) keys() []key {
 		{"general.type", "model"},
 		{"general.name", "Random LLaMA"},
 		{"general.description", "Random weights, for measuring speed and memory"},
-		{"general.file_type", blockTypes[s.kind].fileType},
+		{"general.file_type", mixtures[s.kind].fileType},
 		{"general.quantization_version", uint32(2)}, // GGML_QNT_VERSION of ggml.h
 		{"llama.vocab_size", uint32(s.vocabulary)},
 		{"llama.context_length", uint32(s.context)},
@@ -130,53 +112,68 @@ type tensor struct {
 // (GPT-2's rule). Logits get a deviation of two, about that of a trained model.
 func (s *shape) tensors() []tensor {
 	var list []tensor
-	matrix := func(name string, out, in int, deviation float64) {
-		list = append(list, tensor{name + ".weight", blockTypes[s.kind].kind, []uint64{uint64(in), uint64(out)}, 0, deviation / math.Sqrt(float64(in))})
+	types := mixtures[s.kind]
+	add := func(name string, kind gguf.Type, out, in int, deviation float64) {
+		list = append(list, tensor{name + ".weight", kind, []uint64{uint64(in), uint64(out)}, 0, deviation / math.Sqrt(float64(in))})
 	}
+	matrix := func(name string, out, in int, deviation float64) { add(name, types.kind, out, in, deviation) }
 	norm := func(name string) {
 		list = append(list, tensor{name + ".weight", gguf.TypeF32, []uint64{uint64(s.width)}, 1, 0.05})
 	}
 	const logits = 2
 	residual := 1 / math.Sqrt(float64(2*s.layers))
 	kv := s.width / s.heads * s.kvHeads
-	matrix("token_embd", s.vocabulary, s.width, logits)
+	embedding := types.kind
+	if s.tied {
+		embedding = types.better
+	}
+	add("token_embd", embedding, s.vocabulary, s.width, logits)
 	for i := range s.layers {
-		block := fmt.Sprintf("blk.%d.", i)
+		block, better := fmt.Sprintf("blk.%d.", i), types.inLayer(i, s.layers)
 		norm(block + "attn_norm")
 		matrix(block+"attn_q", s.width, s.width, 1)
 		matrix(block+"attn_k", kv, s.width, 1)
-		matrix(block+"attn_v", kv, s.width, 1)
+		add(block+"attn_v", better, kv, s.width, 1)
 		matrix(block+"attn_output", s.width, s.width, residual)
 		norm(block + "ffn_norm")
 		matrix(block+"ffn_gate", s.feedForward, s.width, 1)
 		matrix(block+"ffn_up", s.feedForward, s.width, 1)
-		matrix(block+"ffn_down", s.width, s.feedForward, residual)
+		add(block+"ffn_down", better, s.width, s.feedForward, residual)
 	}
 	norm("output_norm")
 	if !s.tied {
-		matrix("output", s.vocabulary, s.width, logits)
+		add("output", types.better, s.vocabulary, s.width, logits)
 	}
 	return list
 }
 
-// write draws the tensor row by row.
-func (t *tensor) write(out io.Writer, random *rand.Rand) error {
+// rowsAtOnce is how many rows are in memory.
+const rowsAtOnce = 64
+
+// write draws the rows of tensor number index, each from a random stream of its own, so
+// that they can be drawn side by side.
+func (t *tensor) write(out io.Writer, seed uint64, index int) error {
 	codec, err := t.kind.Codec()
 	if err != nil {
 		return err
 	}
-	rows := uint64(1)
+	rows, width := 1, int(t.dims[0])
 	if len(t.dims) > 1 {
-		rows = t.dims[1]
+		rows = int(t.dims[1])
 	}
-	row := make([]float32, t.dims[0])
-	data := make([]byte, len(row)/codec.BlockLen()*codec.BlockBytes())
-	for range rows {
-		for i := range row {
-			row[i] = float32(t.middle + t.deviation*random.NormFloat64())
-		}
-		codec.Encode(data, row)
-		if _, err := out.Write(data); err != nil {
+	rowBytes := width / codec.BlockLen() * codec.BlockBytes()
+	data := make([]byte, rowsAtOnce*rowBytes)
+	for first := 0; first < rows; first += rowsAtOnce {
+		n := min(rowsAtOnce, rows-first)
+		kernel.Parallel(n, func(i int) {
+			random := rand.New(rand.NewPCG(seed, uint64(index)<<32|uint64(first+i)))
+			row := make([]float32, width)
+			for j := range row {
+				row[j] = float32(t.middle + t.deviation*random.NormFloat64())
+			}
+			codec.Encode(data[i*rowBytes:][:rowBytes], row)
+		})
+		if _, err := out.Write(data[:n*rowBytes]); err != nil {
 			return err
 		}
 	}

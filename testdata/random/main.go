@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 )
 
 func main() {
@@ -22,7 +23,7 @@ func main() {
 	flag.IntVar(&s.vocabulary, "V", s.vocabulary, "vocabulary")
 	flag.IntVar(&s.context, "context", s.context, "tokens of context the file claims")
 	flag.BoolVar(&s.tied, "tied", s.tied, "use the embedding as output head")
-	flag.StringVar(&s.kind, "type", s.kind, "block type of the matrices: f32, f16, bf16, q8_0 or q4_0")
+	flag.StringVar(&s.kind, "type", s.kind, "block type of the matrices, or llama.cpp's mixture of two: "+strings.Join(mixtureNames(), ", "))
 	flag.Uint64Var(&s.seed, "seed", s.seed, "seed of the weights")
 	out := flag.String("o", "", "file to write (required)")
 	force := flag.Bool("force", false, "replace the file if it exists")

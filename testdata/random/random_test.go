@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,10 +22,13 @@ var small = shape{
 
 // Files of every type load, and their activations and predictions are of sensible size.
 func TestModelsRun(t *testing.T) {
-	for kind := range blockTypes {
+	for kind, types := range mixtures {
 		for _, tied := range []bool{false, true} {
 			s := small
 			s.kind, s.tied = kind, tied
+			if n := int(types.kind.BlockLen()); s.width%n != 0 {
+				s.width, s.feedForward = n, n
+			}
 			path := filepath.Join(t.TempDir(), "model.gguf")
 			if err := s.write(path, false); err != nil {
 				t.Fatal(err)
@@ -109,6 +114,7 @@ func TestWriteRefuses(t *testing.T) {
 		{"each must divide", func(s *shape) { s.kvHeads = 3 }},
 		{"in pairs", func(s *shape) { s.width, s.heads, s.kvHeads = 63, 9, 3 }},
 		{`"q9"`, func(s *shape) { s.kind = "q9" }},
+		{"multiples of 256", func(s *shape) { s.kind = "q4_k_m" }},
 		{"multiples of 32", func(s *shape) { s.kind, s.feedForward = "q8_0", 100 }},
 	} {
 		s := small
@@ -119,6 +125,37 @@ func TestWriteRefuses(t *testing.T) {
 		}
 		if _, err := os.Stat(path); err == nil {
 			t.Errorf("%s: the file is there", tt.want)
+		}
+	}
+}
+
+// The matrices of 22 layers that llama-quantize (ggml 0.21.0) makes Q6_K for Q4_K_M: besides the output head, be it the
+// embedding, two in each of ten layers.
+func TestMixture(t *testing.T) {
+	for _, tied := range []bool{false, true} {
+		s := small
+		s.width, s.feedForward, s.layers, s.kind, s.tied = 256, 256, 22, "q4_k_m", tied
+		head := "output.weight"
+		if tied {
+			head = "token_embd.weight"
+		}
+		want := []string{head}
+		for _, layer := range []int{0, 1, 4, 7, 10, 13, 16, 19, 20, 21} {
+			want = append(want, fmt.Sprintf("blk.%d.attn_v.weight", layer), fmt.Sprintf("blk.%d.ffn_down.weight", layer))
+		}
+		var got []string
+		for _, n := range s.tensors() {
+			switch {
+			case n.kind == gguf.TypeQ6_K:
+				got = append(got, n.name)
+			case len(n.dims) > 1 && n.kind != gguf.TypeQ4_K:
+				t.Errorf("%s is %v, want Q4_K", n.name, n.kind)
+			}
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("tied %v: got %v, want %v", tied, got, want)
 		}
 	}
 }
