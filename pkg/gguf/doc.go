@@ -30,6 +30,14 @@
 // Keys are read into memory in one piece and decoded when asked for, which keeps a vocabulary of 100,000 pieces cheap to
 // open. Tensor data is mapped into memory where the system can, and read on demand where it cannot.
 //
+// # Sets of files
+//
+// A file may be split into a set, PREFIX-00001-of-00003.gguf and so on, whose parts are files of their own with some of
+// the tensors each; the keys "split.no", "split.count" and "split.tensors.count" in every part say so. [Open] of any part
+// opens all of them as one [File]: the tensors of all in the order of the parts, the keys of the first. Parts that are
+// missing or belong to another set are damage like any other. llama.cpp opens a set by its first part only, and asks the
+// other parts for "split.no" alone; its tools write the three keys to all.
+//
 // # Elements
 //
 // Elements are stored in blocks: one number for F32, F16 and BF16; 32 numbers sharing a scale for Q8_0 and
@@ -39,5 +47,6 @@
 // # Writing
 //
 // A [Writer] collects keys and tensors and streams them out in version 3. Keys and tensors taken from another file are
-// copied byte for byte. [Writer.WriteFile] never leaves half a file under the target's name.
+// copied byte for byte. [Writer.WriteFile] never leaves half a file under the target's name, [Writer.WriteSplit] never half
+// a set.
 package gguf

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"runtime"
 	"testing"
 )
 
@@ -25,7 +26,9 @@ func FuzzOpen(f *testing.F) {
 	f.Add([]byte(oneKey().typ(ValueArray).typ(ValueString).u64(2).str("a").str("bc")))
 	f.Add([]byte(header(2, 1, 1).str("k").typ(ValueFloat64).u64(1).info("t", TypeQ8_0, 0, 32).align(32).zero(34)))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		file, err := parseBytes(b)
+		var file *File
+		var err error
+		checkMemory(t, len(b), func() { file, err = parseBytes(b) })
 		if err != nil {
 			if !errors.Is(err, ErrFormat) || err.Error() == "" {
 				t.Fatalf("got %v, want ErrFormat", err)
@@ -48,6 +51,19 @@ func FuzzOpen(f *testing.F) {
 			t.Fatal("copy of the copy differs")
 		}
 	})
+}
+
+// checkMemory runs open and checks that it allocates no more than a small multiple of the size of what it opens: the
+// shortest key takes 14 bytes of a file and, with its place in a map, about twenty times that in memory.
+func checkMemory(t *testing.T, size int, open func()) {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	open()
+	runtime.ReadMemStats(&after)
+	if got, limit := after.TotalAlloc-before.TotalAlloc, uint64(64*size+4*firstRead); got > limit {
+		t.Fatalf("%d bytes allocated to open %d, at most %d wanted", got, size, limit)
+	}
 }
 
 // readEverything calls every getter on every key, checks the padding and decodes every tensor: none may panic.
@@ -114,7 +130,8 @@ func FuzzOpenSet(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			set, err := openSet(first, openPart)
+			var set *File
+			checkMemory(t, len(a)+len(b)+len(c), func() { set, err = openSet(first, openPart) })
 			if err == nil {
 				readEverything(t, set)
 				err = set.Close()

@@ -125,3 +125,28 @@ func TestReferenceSecondReader(t *testing.T) {
 	}
 	t.Logf("%d files compared: %d keys, %d tensors", len(paths), keys, tensors)
 }
+
+// Split into parts of a third of its size and opened again, every file is the same model, for the other reader too.
+func TestReferenceSplit(t *testing.T) {
+	var files, parts int
+	for _, path := range referenceFiles(t) {
+		f := mustOpen(t, path)
+		w := NewWriter()
+		w.CopyKeys(f, nil)
+		w.CopyTensors(f)
+		paths, err := w.WriteSplit(filepath.Join(t.TempDir(), "m.gguf"), uint64(f.Size()/3), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set := mustOpen(t, paths[0])
+		sameModel(t, set, f)
+		other, err := parser.ParseGGUFFile(paths[0])
+		if err != nil {
+			t.Errorf("%s, split: refused by the other reader: %v", path, err)
+			continue
+		}
+		compareTensors(t, set, other)
+		files, parts = files+1, parts+len(paths)
+	}
+	t.Logf("%d files split into %d", files, parts)
+}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -246,6 +247,23 @@ func TestHostileSetIsClosed(t *testing.T) {
 		if _, err := openSet(first, openRaw); err == nil || opened != closed {
 			t.Errorf("%s: %v: %d opened, %d closed", test.name, err, opened, closed)
 		}
+	}
+}
+
+// A file that claims to be one of many costs what it is, not what it claims.
+func TestHostileSetMemory(t *testing.T) {
+	f, err := parseBytes(part(0, maxParts, 1<<63-1, "a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.path = "m" + partSuffix(0, maxParts)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err = openSet(f, func(string) (*File, error) { return nil, fs.ErrNotExist })
+	runtime.ReadMemStats(&after)
+	checkDamage(t, err, "m-00002-of-65535.gguf", hostile{kind: KindPartMissing})
+	if got := after.TotalAlloc - before.TotalAlloc; got > 1<<16 {
+		t.Errorf("%d bytes allocated", got)
 	}
 }
 
