@@ -40,8 +40,8 @@
 //
 // # Elements
 //
-// Elements are stored in blocks: one number for F32, F16 and BF16; 32 numbers sharing a scale for Q8_0 and
-// Q4_0. A [Codec] translates between blocks and float32. The codecs here are plain and exact: they are what faster code
+// Elements are stored in blocks: one number for F32, F16 and BF16; 32 numbers sharing a scale for Q8_0, Q4_0 and their like;
+// 256 with scales of parts of them for Q4_K and the other K and IQ formats. A [Codec] translates between blocks and float32. The codecs here are plain and exact: they are what faster code
 // elsewhere is tested against. A tensor of a type that has no codec can still be listed and copied.
 //
 // # Writing
