@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/elastiformer/elastiformer/internal/blocktest"
 	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/internal/simd"
 )
@@ -33,7 +34,7 @@ func BenchmarkStored(b *testing.B) {
 		}
 	}
 	bench("F32", kernel.DenseWeight(randomMat(r, out, in, 0)))
-	for _, kind := range kernel.RandomBlockTypes() {
+	for _, kind := range blocktest.Types() {
 		w, _ := blockWeight(b, r, out, in, kind)
 		bench(kind.String(), w)
 	}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/elastiformer/elastiformer/internal/blocktest"
 	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 )
@@ -16,7 +17,7 @@ func blockWeight(t testing.TB, r *rand.Rand, rows, cols int, kind gguf.Type) (ke
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw := kernel.RandomBlocks(r, kind, rows*cols)
+	raw := blocktest.Blocks(r, kind, rows*cols)
 	values := kernel.NewMat(rows, cols, make([]float32, rows*cols))
 	codec.Decode(values.Data, raw)
 	w, err := kernel.NewWeight(rows, cols, kind, raw)
@@ -30,7 +31,7 @@ func blockWeight(t testing.TB, r *rand.Rand, rows, cols int, kind gguf.Type) (ke
 // and in views that begin and end anywhere, forward, backward and row by row.
 func TestBlockTypesAreTheirValues(t *testing.T) {
 	r := newRand(21)
-	for _, kind := range kernel.RandomBlockTypes() {
+	for _, kind := range blocktest.Types() {
 		for _, cols := range []int{256, 1280} {
 			const rows = 83
 			w, values := blockWeight(t, r, rows, cols, kind)
@@ -64,7 +65,7 @@ func TestBlockTypesAreTheirValues(t *testing.T) {
 // float32 weights.
 func TestUnitsWithinBlocks(t *testing.T) {
 	r := newRand(22)
-	for _, kind := range kernel.RandomBlockTypes() {
+	for _, kind := range blocktest.Types() {
 		for _, width := range []int{16, 32, 40} {
 			const rows, other = 37, 256
 			units := 1280 / width

@@ -8,16 +8,18 @@ import (
 )
 
 // Quantised is a block-quantised weight of shape (Rows, Cols) = (out, in), repacked once
-// for products of integers: 16 outputs side by side, in as many bytes as the tensor has in
-// its file. Activations are quantised to 8 bits, in blocks of 32 with a scale each, when
-// they are multiplied; what that costs in accuracy stands at [Quantised.mulNT].
+// for products of integers: 16 outputs side by side, in about as many bytes as the tensor has
+// in its file, and exactly its values. Activations are quantised to 8 bits, in blocks of 32 with
+// a scale each, when they are multiplied; what that costs in accuracy stands at
+// [Quantised.mulNT].
 //
 // It is a view: copies and ranges share the packed bytes.
 type Quantised struct {
 	Rows, Cols int
 
-	format simd.Int8Format
+	format simd.Blocks
 	stride int    // bytes from one panel to the next
+	first  int    // the block of its super-block with which a panel begins
 	panels []byte // (⌈Rows/16⌉, stride), the last panel may end after Cols
 }
 
@@ -30,7 +32,8 @@ const (
 // Repackable tells whether there are products of integers for weights of shape
 // (rows, cols) in block type t.
 func Repackable(t gguf.Type, rows, cols int) bool {
-	return (t == gguf.TypeQ8_0 || t == gguf.TypeQ4_0) && rows >= 0 && cols >= 0 && cols%quantCols == 0
+	b, ok := fastBlocks[t]
+	return ok && b.Int8() && rows >= 0 && cols >= 0 && cols%int(t.BlockLen()) == 0
 }
 
 // NewQuantised repacks the bytes of a tensor of shape (rows, cols), cols fastest. The
@@ -40,15 +43,12 @@ func NewQuantised(rows, cols int, t gguf.Type, raw []byte) (Quantised, error) {
 	if !Repackable(t, rows, cols) {
 		return Quantised{}, fmt.Errorf("%d×%d %s values cannot be repacked", rows, cols, t)
 	}
-	q := Quantised{Rows: rows, Cols: cols}
-	if t == gguf.TypeQ4_0 {
-		q.format = simd.Int8Q4
-	}
-	q.stride = cols / quantCols * q.format.BlockBytes()
-	rowBytes := q.stride / quantRows
+	q := Quantised{Rows: rows, Cols: cols, format: fastBlocks[t]}
+	rowBytes := cols / int(t.BlockLen()) * int(t.BlockBytes())
 	if len(raw) != rows*rowBytes {
 		return Quantised{}, fmt.Errorf("%d bytes for %d×%d %s values", len(raw), rows, cols, t)
 	}
+	q.stride = q.format.Int8Bytes(cols / quantCols)
 	if len(raw) > 0 {
 		q.panels = make([]byte, tasks(rows, quantRows)*q.stride)
 		q.pack(raw, rowBytes)
@@ -62,7 +62,7 @@ func (q Quantised) pack(raw []byte, rowBytes int) {
 	ParallelChunks(q.Rows, step, func(lo, hi int) {
 		for o := lo; o < hi; o += quantRows {
 			end := min(hi, o+quantRows)
-			simd.PackInt8(q.format, q.panels[o/quantRows*q.stride:][:q.stride], raw[o*rowBytes:end*rowBytes])
+			q.format.PackInt8(q.panels[o/quantRows*q.stride:][:q.stride], raw[o*rowBytes:end*rowBytes], q.Cols/quantCols)
 		}
 	})
 }
@@ -86,16 +86,24 @@ func (q Quantised) RowRange(lo, hi int) (view Quantised, ok bool) {
 }
 
 // ColRange views columns [lo, hi): the inputs of a head or an expert. It fails unless they
-// are whole blocks, multiples of 32.
+// are multiples of 32, also where the type's own blocks are longer.
 func (q Quantised) ColRange(lo, hi int) (view Quantised, ok bool) {
 	if lo%quantCols != 0 || hi%quantCols != 0 || lo < 0 || lo > hi || hi > q.Cols {
 		return Quantised{}, false
 	}
-	if lo == hi {
-		q.panels, q.stride = nil, 0
-	} else if q.Rows > 0 {
-		q.panels = q.panels[lo/quantCols*q.format.BlockBytes():]
+	switch {
+	case lo == hi:
+		q.panels, q.stride, q.first = nil, 0, 0
+	case q.Rows > 0:
+		q.panels, q.first = q.from(lo / quantCols)
 	}
 	q.Cols = hi - lo
 	return q, true
+}
+
+// from is the panels from a block on: the super-block that it is in, and which of its blocks it
+// is.
+func (q Quantised) from(block int) (panels []byte, first int) {
+	at, first := q.format.Int8At(q.first + block)
+	return q.panels[at:], first
 }

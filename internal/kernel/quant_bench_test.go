@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/elastiformer/elastiformer/internal/blocktest"
 	"github.com/elastiformer/elastiformer/internal/simd"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 )
@@ -31,10 +32,7 @@ func BenchmarkQuantised(b *testing.B) {
 
 func benchmarkQuantised(b *testing.B, kind gguf.Type, s quantShape) {
 	r := rand.New(rand.NewPCG(1, 2))
-	raw := make([]byte, s.out*s.in/32*int(kind.BlockBytes()))
-	for i := range raw {
-		raw[i] = byte(r.Uint32()) >> 1 // no scale is infinite
-	}
+	raw := blocktest.Blocks(r, kind, s.out*s.in)
 	q, err := NewQuantised(s.out, s.in, kind, raw)
 	if err != nil {
 		b.Fatal(err)
@@ -54,13 +52,15 @@ func BenchmarkNewQuantised(b *testing.B) {
 	SetThreads(1)
 	for _, kind := range quantTypes {
 		b.Run(kind.String(), func(b *testing.B) {
-			raw := make([]byte, 4096*14336/32*int(kind.BlockBytes()))
+			const out, in = 4096, 4096
+			raw := make([]byte, out*in/int(kind.BlockLen())*int(kind.BlockBytes()))
 			b.SetBytes(int64(len(raw)))
 			for b.Loop() {
-				if _, err := NewQuantised(14336, 4096, kind, raw); err != nil {
+				if _, err := NewQuantised(out, in, kind, raw); err != nil {
 					b.Fatal(err)
 				}
 			}
+			b.ReportMetric(b.Elapsed().Seconds()*1e9/float64(b.N*out*in), "ns/weight")
 		})
 	}
 }

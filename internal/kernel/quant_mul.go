@@ -144,6 +144,7 @@ func (q Quantised) mulPiece(dst []float32, begin []int, x []simd.Int8Block, o0, 
 		return
 	}
 	blocks := q.Cols / quantCols
+	outputs, _ := q.RowRange(o0, q.Rows)
 	p := simd.Int8Product{
 		Format: q.format, XStride: blocks, WStride: q.stride,
 		Dst: dst[o0:], Rows: begin, Outputs: o1 - o0, Add: accumulate,
@@ -154,7 +155,8 @@ func (q Quantised) mulPiece(dst []float32, begin []int, x []simd.Int8Block, o0, 
 	}
 	for b := 0; b == 0 || b < blocks; b += depth { // once at least: an empty sum is zero
 		p.Blocks = min(depth, blocks-b)
-		p.X, p.W = x[b:], q.panels[o0/quantRows*q.stride+b*q.format.BlockBytes():]
+		p.X = x[b:]
+		p.W, p.First = outputs.from(b)
 		simd.MulInt8(&p)
 		p.Add = true
 	}

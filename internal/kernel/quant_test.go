@@ -8,11 +8,13 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/elastiformer/elastiformer/internal/blocktest"
 	"github.com/elastiformer/elastiformer/internal/simd"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 )
 
-var quantTypes = []gguf.Type{gguf.TypeQ8_0, gguf.TypeQ4_0}
+// quantTypes are the types with products of integers.
+var quantTypes = slices.DeleteFunc(blocktest.Types(), func(t gguf.Type) bool { return !Repackable(t, 1, 256) })
 
 // quantShape is a product's: T rows by a weight (out, in).
 type quantShape struct{ rows, out, in int }
@@ -35,16 +37,15 @@ func normalMat(r *rand.Rand, rows, cols, gap int) Mat {
 	return m
 }
 
-// normalQuantised is a random weight: repacked, and its values as the codec decodes them.
-func normalQuantised(t testing.TB, r *rand.Rand, out, in int, kind gguf.Type) (Quantised, Mat) {
+// randomQuantised is a random weight: repacked, and its values as the codec decodes them.
+func randomQuantised(t testing.TB, r *rand.Rand, out, in int, kind gguf.Type) (Quantised, Mat) {
 	t.Helper()
 	codec, err := kind.Codec()
 	if err != nil {
 		t.Fatal(err)
 	}
-	values := normalMat(r, out, in, 0)
-	raw := make([]byte, len(values.Data)/codec.BlockLen()*codec.BlockBytes())
-	codec.Encode(raw, values.Data)
+	raw := blocktest.Blocks(r, kind, out*in)
+	values := NewMat(out, in, make([]float32, out*in))
 	codec.Decode(values.Data, raw)
 	q, err := NewQuantised(out, in, kind, raw)
 	if err != nil {
@@ -53,10 +54,11 @@ func normalQuantised(t testing.TB, r *rand.Rand, out, in int, kind gguf.Type) (Q
 	return q, values
 }
 
-// forQuantised calls f for every type and shape.
+// forQuantised calls f for every type and shape, of whole blocks.
 func forQuantised(t *testing.T, f func(t *testing.T, r *rand.Rand, kind gguf.Type, s quantShape)) {
 	for _, kind := range quantTypes {
 		for _, s := range quantShapes {
+			s.in = roundUp(s.in, int(kind.BlockLen()))
 			t.Run(fmt.Sprintf("%v/%dx%dx%d", kind, s.rows, s.out, s.in), func(t *testing.T) {
 				f(t, rand.New(rand.NewPCG(uint64(s.rows), uint64(s.out))), kind, s)
 			})
@@ -93,7 +95,7 @@ func length(x []float32) float64 {
 // Σ_blocks max|a|/254 · Σ|w|, and typically far less.
 func TestQuantisedError(t *testing.T) {
 	forQuantised(t, func(t *testing.T, r *rand.Rand, kind gguf.Type, s quantShape) {
-		q, w := normalQuantised(t, r, s.out, s.in, kind)
+		q, w := randomQuantised(t, r, s.out, s.in, kind)
 		a, dst := normalMat(r, s.rows, s.in, 3), normalMat(r, s.rows, s.out, 2)
 		before := cloneMat(dst)
 		for _, accumulate := range []bool{true, false} {
@@ -149,7 +151,7 @@ func exactProduct(a, w []float32) (product, bound float64) {
 func TestQuantisedRowsAreIndependent(t *testing.T) {
 	defer SetThreads(Threads())
 	forQuantised(t, func(t *testing.T, r *rand.Rand, kind gguf.Type, s quantShape) {
-		q, _ := normalQuantised(t, r, s.out, s.in, kind)
+		q, _ := randomQuantised(t, r, s.out, s.in, kind)
 		a, before := normalMat(r, s.rows, s.in, 3), normalMat(r, s.rows, s.out, 2)
 		for _, accumulate := range []bool{true, false} {
 			want := cloneMat(before)
@@ -184,7 +186,7 @@ func TestQuantisedRowsAreIndependent(t *testing.T) {
 // Lists of rows gather and scatter.
 func TestQuantisedLists(t *testing.T) {
 	forQuantised(t, func(t *testing.T, r *rand.Rand, kind gguf.Type, s quantShape) {
-		q, _ := normalQuantised(t, r, s.out, s.in, kind)
+		q, _ := randomQuantised(t, r, s.out, s.in, kind)
 		a, before := normalMat(r, s.rows+3, s.in, 3), normalMat(r, s.rows+5, s.out, 2)
 		var from, to []int32
 		for _, i := range r.Perm(before.Rows)[:s.rows] {
@@ -213,8 +215,8 @@ func TestQuantisedLists(t *testing.T) {
 func TestQuantisedViews(t *testing.T) {
 	for _, kind := range quantTypes {
 		r := rand.New(rand.NewPCG(1, 2))
-		const rows, out, in = 7, 70, 160
-		q, _ := normalQuantised(t, r, out, in, kind)
+		const rows, out, in = 7, 70, 512
+		q, _ := randomQuantised(t, r, out, in, kind)
 		a, want := normalMat(r, rows, in, 0), normalMat(r, rows, out, 0)
 		q.mulNT(want, a, false)
 
@@ -229,7 +231,7 @@ func TestQuantisedViews(t *testing.T) {
 		sameMat(t, "rows", got, want)
 
 		got = normalMat(r, rows, out, 0)
-		for i, cut := range [][2]int{{0, 32}, {32, 32}, {32, 128}, {128, 160}} {
+		for i, cut := range [][2]int{{0, 32}, {32, 32}, {32, 128}, {128, 352}, {352, 512}} {
 			view, ok := q.ColRange(cut[0], cut[1])
 			if !ok || view.Cols != cut[1]-cut[0] {
 				t.Fatalf("%v: columns %v refused", kind, cut)
@@ -247,7 +249,7 @@ func TestQuantisedViews(t *testing.T) {
 }
 
 func TestQuantisedViewsRefused(t *testing.T) {
-	q, _ := normalQuantised(t, rand.New(rand.NewPCG(1, 2)), 70, 160, gguf.TypeQ4_0)
+	q, _ := randomQuantised(t, rand.New(rand.NewPCG(1, 2)), 70, 160, gguf.TypeQ4_0)
 	for _, cut := range [][2]int{{8, 16}, {0, 8}, {16, 69}, {64, 80}, {-16, 16}, {32, 16}} {
 		if _, ok := q.RowRange(cut[0], cut[1]); ok {
 			t.Errorf("rows %v: accepted", cut)
@@ -267,12 +269,13 @@ func TestNewQuantisedRefuses(t *testing.T) {
 		bytes      int
 	}{
 		{2, 32, gguf.TypeF16, 128}, {2, 48, gguf.TypeQ8_0, 102}, {2, 32, gguf.TypeQ8_0, 67}, {-1, 32, gguf.TypeQ4_0, 18},
+		{1, 128, gguf.TypeQ4_K, 72}, {1, 256, gguf.TypeTQ2_0, 66},
 	} {
 		if _, err := NewQuantised(test.rows, test.cols, test.kind, make([]byte, test.bytes)); err == nil {
 			t.Errorf("%d×%d %v of %d bytes: accepted", test.rows, test.cols, test.kind, test.bytes)
 		}
 	}
-	q, _ := normalQuantised(t, rand.New(rand.NewPCG(1, 2)), 16, 64, gguf.TypeQ8_0)
+	q, _ := randomQuantised(t, rand.New(rand.NewPCG(1, 2)), 16, 64, gguf.TypeQ8_0)
 	for name, f := range map[string]func(){
 		"narrow":       func() { q.mulNT(NewMat(1, 16, make([]float32, 16)), NewMat(1, 32, make([]float32, 32)), false) },
 		"more outputs": func() { q.mulNT(NewMat(1, 17, make([]float32, 17)), NewMat(1, 64, make([]float32, 64)), false) },
@@ -294,7 +297,7 @@ func TestNewQuantisedRefuses(t *testing.T) {
 // A row that is not finite makes its own results so, and no others.
 func TestQuantisedNotFinite(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	q, _ := normalQuantised(t, r, 40, 64, gguf.TypeQ8_0)
+	q, _ := randomQuantised(t, r, 40, 64, gguf.TypeQ8_0)
 	a, dst := normalMat(r, 9, 64, 0), normalMat(r, 9, 40, 0)
 	a.Row(3)[5], a.Row(8)[63] = float32(math.Inf(-1)), float32(math.NaN())
 	q.mulNT(dst, a, false)

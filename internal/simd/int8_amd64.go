@@ -63,8 +63,7 @@ func mulInt8Tiles(p *Int8Product, l Level, width int) {
 
 // tile computes rows [r, r+n) of outputs [o, o+width).
 func (p *Int8Product) tile(l Level, r, n, o, width int) {
-	int8Tile(l, p.Format, n, width, &p.Dst[o], &p.Rows[r], &p.X[r*p.XStride].Q[0], p.XStride,
-		&p.W[o/PanelWidth*p.WStride], p.WStride, p.Blocks, p.Add)
+	p.run(l, n, width, &p.Dst[o], &p.Rows[r], r, o, p.WStride)
 }
 
 // edge is tile for the last outputs, fewer than width: it goes through a tile of its own
@@ -81,81 +80,89 @@ func (p *Int8Product) edge(l Level, r, n, o, width int) {
 	if last <= PanelWidth {
 		stride = 0
 	}
-	int8Tile(l, p.Format, n, width, &sums[0], &rows[0], &p.X[r*p.XStride].Q[0], p.XStride,
-		&p.W[o/PanelWidth*p.WStride], stride, p.Blocks, p.Add)
+	p.run(l, n, width, &sums[0], &rows[0], r, o, stride)
 	for i := range n {
 		copy(p.Dst[p.Rows[r+i]+o:][:last], sums[rows[i]:])
 	}
 }
 
-// int8Tile calls the tile for a level, format, number of rows and width.
-func int8Tile(l Level, f Int8Format, rows, width int, dst *float32, at *int, x *int8, xStride int, w *byte,
-	wStride, blocks int, accumulate bool) {
-	xStride *= int(unsafe.Sizeof(Int8Block{}))
-	add := 0
-	if accumulate {
+// run computes a tile of n rows from r on and width outputs from o on; row i of the result
+// begins rows[i] floats after dst.
+func (p *Int8Product) run(l Level, n, width int, dst *float32, rows *int, r, o, stride int) {
+	x, w := &p.X[r*p.XStride].Q[0], &p.W[o/PanelWidth*p.WStride]
+	step, add := p.XStride*int(unsafe.Sizeof(Int8Block{})), 0
+	if p.Add {
 		add = 1
 	}
-	switch {
-	case l == AVX512 && f == Int8Q8:
-		int8Q8TileAVX512(rows, width, dst, at, x, xStride, w, wStride, blocks, add)
-	case l == AVX512:
-		int8Q4TileAVX512(rows, width, dst, at, x, xStride, w, wStride, blocks, add)
-	case f == Int8Q8:
-		int8Q8TileAVX2(rows, dst, at, x, xStride, w, wStride, blocks, add)
-	default:
-		int8Q4TileAVX2(rows, dst, at, x, xStride, w, wStride, blocks, add)
+	// Tiles by the numbers of the generator: 1, 2, 4, 6 rows, then one row of a wider tile.
+	tile := n / 2
+	if n == 1 && width > 2*PanelWidth {
+		tile = int8WideTile
+	}
+	if l == AVX512 {
+		p.Format.int8AVX512(tile, dst, rows, x, step, w, stride, p.Blocks, p.First, add)
+	} else {
+		p.Format.int8AVX2(tile, dst, rows, x, step, w, stride, p.Blocks, p.First, add)
 	}
 }
 
-func int8Q8TileAVX512(rows, width int, dst *float32, at *int, x *int8, xStride int, w *byte, wStride, blocks, add int) {
-	switch {
-	case width == 64:
-		int8Q8Tile1x64AVX512(dst, at, x, xStride, w, wStride, blocks, add)
-	case rows == 6:
-		int8Q8Tile6x32AVX512(dst, at, x, xStride, w, wStride, blocks, add)
-	case rows == 4:
-		int8Q8Tile4x32AVX512(dst, at, x, xStride, w, wStride, blocks, add)
-	case rows == 2:
-		int8Q8Tile2x32AVX512(dst, at, x, xStride, w, wStride, blocks, add)
-	default:
-		int8Q8Tile1x32AVX512(dst, at, x, xStride, w, wStride, blocks, add)
+// int8WideTile is the number of the tile of one row by four panels.
+const int8WideTile = 4
+
+func (b Blocks) int8AVX512(tile int, dst *float32, rows *int, x *int8, xStride int, w *byte, wStride, blocks, first, add int) {
+	switch b {
+	case Q8:
+		int8Q8AVX512(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case Q4:
+		int8Q4AVX512(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case Q41:
+		int8Q41AVX512(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case Q50:
+		int8Q50AVX512(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case Q51:
+		int8Q51AVX512(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case IQ4NL:
+		int8IQ4NLAVX512(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case IQ4XS:
+		int8IQ4XSAVX512(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case Q2K:
+		int8Q2KAVX512(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case Q3K:
+		int8Q3KAVX512(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case Q4K:
+		int8Q4KAVX512(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case Q5K:
+		int8Q5KAVX512(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case Q6K:
+		int8Q6KAVX512(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
 	}
 }
 
-func int8Q4TileAVX512(rows, width int, dst *float32, at *int, x *int8, xStride int, w *byte, wStride, blocks, add int) {
-	switch {
-	case width == 64:
-		int8Q4Tile1x64AVX512(dst, at, x, xStride, w, wStride, blocks, add)
-	case rows == 6:
-		int8Q4Tile6x32AVX512(dst, at, x, xStride, w, wStride, blocks, add)
-	case rows == 4:
-		int8Q4Tile4x32AVX512(dst, at, x, xStride, w, wStride, blocks, add)
-	case rows == 2:
-		int8Q4Tile2x32AVX512(dst, at, x, xStride, w, wStride, blocks, add)
-	default:
-		int8Q4Tile1x32AVX512(dst, at, x, xStride, w, wStride, blocks, add)
-	}
-}
-
-func int8Q8TileAVX2(rows int, dst *float32, at *int, x *int8, xStride int, w *byte, wStride, blocks, add int) {
-	switch rows {
-	case 4:
-		int8Q8Tile4x16AVX2(dst, at, x, xStride, w, wStride, blocks, add)
-	case 2:
-		int8Q8Tile2x16AVX2(dst, at, x, xStride, w, wStride, blocks, add)
-	default:
-		int8Q8Tile1x16AVX2(dst, at, x, xStride, w, wStride, blocks, add)
-	}
-}
-
-func int8Q4TileAVX2(rows int, dst *float32, at *int, x *int8, xStride int, w *byte, wStride, blocks, add int) {
-	switch rows {
-	case 4:
-		int8Q4Tile4x16AVX2(dst, at, x, xStride, w, wStride, blocks, add)
-	case 2:
-		int8Q4Tile2x16AVX2(dst, at, x, xStride, w, wStride, blocks, add)
-	default:
-		int8Q4Tile1x16AVX2(dst, at, x, xStride, w, wStride, blocks, add)
+func (b Blocks) int8AVX2(tile int, dst *float32, rows *int, x *int8, xStride int, w *byte, wStride, blocks, first, add int) {
+	switch b {
+	case Q8:
+		int8Q8AVX2(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case Q4:
+		int8Q4AVX2(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case Q41:
+		int8Q41AVX2(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case Q50:
+		int8Q50AVX2(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case Q51:
+		int8Q51AVX2(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case IQ4NL:
+		int8IQ4NLAVX2(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case IQ4XS:
+		int8IQ4XSAVX2(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case Q2K:
+		int8Q2KAVX2(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case Q3K:
+		int8Q3KAVX2(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case Q4K:
+		int8Q4KAVX2(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case Q5K:
+		int8Q5KAVX2(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
+	case Q6K:
+		int8Q6KAVX2(tile, dst, rows, x, xStride, w, wStride, blocks, first, add)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/elastiformer/elastiformer/pkg/gguf"
 )
 
 // One row by a matrix in the cache and by one in memory: bytes of weights per second.
@@ -22,18 +24,16 @@ func BenchmarkMulInt8Rows(b *testing.B) {
 
 func benchmarkMulInt8(b *testing.B, rows, outs, inputs int) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, kind := range int8Types {
+	int8Formats(func(f Blocks, kind gguf.Type) {
 		blocks := inputs / Int8Len
-		w := make([]byte, outs*blocks*kind.format.BlockBytes()/PanelWidth)
-		for i := range w {
-			w[i] = byte(r.Uint32()) >> 1 // no scale is infinite
-		}
-		p := product(r, kind.format, rows, outs, blocks, w)
+		p := product(r, f, rows, outs, blocks, encodeInt8(b, r, f, outs, blocks))
+		p.First = 0
+		size := outs * inputs / int(kind.BlockLen()) * int(kind.BlockBytes())
 		for level := Generic; level <= Best(); level++ {
-			b.Run(fmt.Sprintf("%v/%dx%dx%d/%v", kind.kind, rows, outs, inputs, level), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%v/%dx%dx%d/%v", kind, rows, outs, inputs, level), func(b *testing.B) {
 				atLevel(level, func() {
 					b.ReportAllocs()
-					b.SetBytes(int64(len(w)))
+					b.SetBytes(int64(size))
 					for b.Loop() {
 						MulInt8(p)
 					}
@@ -41,7 +41,7 @@ func benchmarkMulInt8(b *testing.B, rows, outs, inputs int) {
 				b.ReportMetric(2*float64(rows*outs*inputs)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
 			})
 		}
-	}
+	})
 }
 
 func BenchmarkQuantiseInt8(b *testing.B) {
@@ -61,14 +61,15 @@ func BenchmarkQuantiseInt8(b *testing.B) {
 }
 
 func BenchmarkPackInt8(b *testing.B) {
-	for _, kind := range int8Types {
-		b.Run(kind.kind.String(), func(b *testing.B) {
-			dst := make([]byte, 64*kind.format.BlockBytes())
-			src := make([]byte, len(dst))
-			b.SetBytes(int64(len(src)))
+	int8Formats(func(f Blocks, kind gguf.Type) {
+		b.Run(kind.String(), func(b *testing.B) {
+			const blocks = 64
+			dst := make([]byte, f.Int8Bytes(blocks))
+			src := make([]byte, PanelWidth*blocks*Int8Len/int(kind.BlockLen())*int(kind.BlockBytes()))
 			for b.Loop() {
-				PackInt8(kind.format, dst, src)
+				f.PackInt8(dst, src, blocks)
 			}
+			b.ReportMetric(b.Elapsed().Seconds()*1e9/float64(b.N*PanelWidth*blocks*Int8Len), "ns/weight")
 		})
-	}
+	})
 }

@@ -29,11 +29,14 @@ func quantiseBlock(dst *Int8Block, x []float32) {
 	for i, v := range x {
 		q := int8(math.RoundToEven(float64(v * reciprocal)))
 		dst.Q[i] = q
-		dst.Offset -= 128 * int32(q)
+		dst.HalfOffsets[i/(Int8Len/2)] -= 128 * int32(q)
 	}
+	dst.Offset = dst.HalfOffsets[0] + dst.HalfOffsets[1]
+	dst.Sum = dst.Scale * float32(dst.Offset/-128)
 }
 
 func mulInt8Generic(p *Int8Product) {
+	size := p.Format.int8SuperBlocks()
 	for r, at := range p.Rows {
 		for o := range p.Outputs {
 			sum := &p.Dst[at+o]
@@ -41,39 +44,66 @@ func mulInt8Generic(p *Int8Product) {
 				*sum = 0
 			}
 			panel := p.W[o/PanelWidth*p.WStride:]
-			for b, x := range p.X[r*p.XStride:][:p.Blocks] {
-				dot, scale := int8Dot(p.Format, &x, panel[b*p.Format.BlockBytes():], o%PanelWidth)
-				*sum = fusedMulAdd(float32(dot), x.Scale*scale, *sum)
+			for b := range p.Blocks {
+				n := p.First + b
+				super := panel[p.Format.Int8Bytes(n/size*size):]
+				*sum = int8Layouts[p.Format].add(*sum, &p.X[r*p.XStride+b], super, n%size, o%PanelWidth)
 			}
 		}
 	}
 }
 
-// int8Dot is the product of a block of activations and output o of a block of weights,
-// and the scale of those weights. For Int8Q4 they are 16 times the product and a
-// sixteenth of the scale.
-func int8Dot(f Int8Format, x *Int8Block, w []byte, o int) (dot int32, scale float32) {
-	scale = halfToFloat(binary.LittleEndian.Uint16(w[f.weightBytes()+2*o:]))
-	dot = x.Offset
-	if f == Int8Q8 {
-		for g := range int8Groups {
-			dot += dotGroup(x.Q[4*g:], w[g*int8GroupBytes+4*o:], 0, 0xff)
+// add adds to a sum the products of a block of activations and output o of block n of a
+// super-block.
+func (l *int8Layout) add(sum float32, x *Int8Block, super []byte, n, o int) float32 {
+	block := super[l.superBytes()+n*l.blockBytes():]
+	parts := l.parts()
+	for part := range parts {
+		var dot int32
+		for i := part * Int8Len / parts; i < (part+1)*Int8Len/parts; i++ {
+			dot += int32(x.Q[i]) * l.weight(block, i, o)
 		}
-		return dot, scale
+		scale, offset := l.scales(super, block[l.levelBytes():], part, o)
+		sum = fusedMulAdd(float32(dot), x.Scale*scale, sum)
+		switch l.scaling {
+		case scaleHalfOffset, scaleByteOffset:
+			sum = fusedMulAdd(x.Sum, offset, sum)
+		case scaleHalvesOffset:
+			sum = fusedMulAdd(float32(x.HalfOffsets[part])*x.Scale, offset/-128, sum)
+		}
 	}
-	for g := range int8Groups / 2 {
-		group := w[g*int8GroupBytes+4*o:]
-		dot += dotGroup(x.Q[4*g:], group, 4, 0xf0)
-		dot += dotGroup(x.Q[4*g+Int8Len/2:], group, 0, 0xf0)
-	}
-	return dot, scale / 16
+	return sum
 }
 
-// dotGroup multiplies four activations by bytes shifted left and masked.
-func dotGroup(x []int8, w []byte, shift, mask byte) int32 {
-	x, w = x[:4], w[:4]
-	return int32(x[0])*int32(w[0]<<shift&mask) + int32(x[1])*int32(w[1]<<shift&mask) +
-		int32(x[2])*int32(w[2]<<shift&mask) + int32(x[3])*int32(w[3]<<shift&mask)
+// weight is what input i of output o has for a level: a whole number.
+func (l *int8Layout) weight(block []byte, i, o int) int32 {
+	level := int32(0)
+	for _, p := range l.planes {
+		at, bit := p.vector(i / 4)
+		level |= int32(block[at+4*o+i%4]) >> bit & (1<<p.width - 1) << p.base
+	}
+	if l.table != nil {
+		return int32(l.table[level])
+	}
+	return level - l.centre()
+}
+
+// scales are the scale and the offset, to be added, of output o in a part of a block.
+func (l *int8Layout) scales(super, scales []byte, part, o int) (scale, offset float32) {
+	half := func(b []byte) float32 { return halfToFloat(binary.LittleEndian.Uint16(b[2*o:])) }
+	switch l.scaling {
+	case scaleHalf:
+		return half(scales), 0
+	case scaleHalfOffset:
+		return half(scales), half(scales[int8HalfBytes:])
+	case scaleByteOffset:
+		return half(super) * float32(scales[o]), -(half(super[int8HalfBytes:]) * float32(scales[PanelWidth+o]))
+	case scaleHalvesOffset:
+		both := scales[part*PanelWidth+o]
+		return half(super) * float32(both&15), -(half(super[int8HalfBytes:]) * float32(both>>4))
+	default:
+		return half(super) * float32(int8(scales[part*PanelWidth+o])), 0
+	}
 }
 
 // fusedMulAdd is x·y + z, rounded once. In float64 the product is exact but the sum is

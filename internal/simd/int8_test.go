@@ -7,14 +7,18 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/elastiformer/elastiformer/internal/blocktest"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 )
 
-// int8Types are the formats beside the GGUF types they are packed from.
-var int8Types = []struct {
-	format Int8Format
-	kind   gguf.Type
-}{{Int8Q8, gguf.TypeQ8_0}, {Int8Q4, gguf.TypeQ4_0}}
+// int8Formats calls f for the formats that products of integers take.
+func int8Formats(f func(format Blocks, kind gguf.Type)) {
+	for b := range blockFormats {
+		if b.Int8() {
+			f(b, blockTypes[b])
+		}
+	}
+}
 
 // vectorLevels are the levels above plain Go that this processor has.
 func vectorLevels() []Level {
@@ -39,29 +43,33 @@ func normal(r *rand.Rand, n int) []float32 {
 	return x
 }
 
-// encodeInt8 makes a random weight (outs, 32·blocks): its values as the codec decodes them,
-// and its panels.
-func encodeInt8(t testing.TB, r *rand.Rand, f Int8Format, kind gguf.Type, outs, blocks int) (values []float32, panels []byte) {
+// packed is a weight (outs, 32·blocks) in panels, and its values as the codec decodes them.
+type packed struct {
+	values []float32
+	panels []byte
+	blocks int
+}
+
+// encodeInt8 makes a random weight of at least so many blocks, and one that a product may
+// leave out.
+func encodeInt8(t testing.TB, r *rand.Rand, f Blocks, outs, blocks int) packed {
 	t.Helper()
-	codec, err := kind.Codec()
+	codec, err := blockTypes[f].Codec()
 	if err != nil {
 		t.Fatal(err)
 	}
-	values = normal(r, outs*blocks*Int8Len)
-	values[0] = -1e3 // a level at the end of the range: -127 of Q8_0, -8 of Q4_0
-	raw := make([]byte, outs*blocks*codec.BlockBytes())
-	codec.Encode(raw, values)
-	if kind == gguf.TypeQ8_0 {
-		raw[2] = 0x80 // -128, which no encoder writes but a file may hold
-	}
-	codec.Decode(values, raw)
-	size, rowBytes := blocks*f.BlockBytes(), blocks*codec.BlockBytes()
+	per := codec.BlockLen() / Int8Len
+	w := packed{blocks: (blocks+per-1)/per*per + per}
+	w.values = make([]float32, outs*w.blocks*Int8Len)
+	raw := blocktest.Blocks(r, blockTypes[f], len(w.values))
+	codec.Decode(w.values, raw)
+	rowBytes := len(raw) / outs
 	for o := 0; o < outs; o += PanelWidth {
-		panel := make([]byte, size)
-		PackInt8(f, panel, raw[o*rowBytes:min(outs, o+PanelWidth)*rowBytes])
-		panels = append(panels, panel...)
+		panel := make([]byte, f.Int8Bytes(w.blocks))
+		f.PackInt8(panel, raw[o*rowBytes:min(outs, o+PanelWidth)*rowBytes], w.blocks)
+		w.panels = append(w.panels, panel...)
 	}
-	return values, panels
+	return w
 }
 
 func quantiseRows(x []float32) []Int8Block {
@@ -72,6 +80,11 @@ func quantiseRows(x []float32) []Int8Block {
 
 func equalFloat(a, b float32) bool {
 	return math.Float32bits(a) == math.Float32bits(b) || a != a && b != b
+}
+
+// equalBlock compares bits, all NaN being one.
+func equalBlock(a, b Int8Block) bool {
+	return a.Q == b.Q && a.Offset == b.Offset && a.HalfOffsets == b.HalfOffsets && equalFloat(a.Scale, b.Scale) && equalFloat(a.Sum, b.Sum)
 }
 
 // Activations at the borders of what the quantisation distinguishes.
@@ -99,10 +112,15 @@ func TestQuantiseInt8(t *testing.T) {
 			for _, test := range tests {
 				got := quantiseRows(test.x[:])[0]
 				want := Int8Block{Q: test.q, Scale: test.scale}
-				for _, q := range test.q {
+				for i, q := range test.q {
 					want.Offset -= 128 * int32(q)
+					want.HalfOffsets[i/16] -= 128 * int32(q)
+					want.Sum += float32(q)
 				}
-				if got.Q != want.Q || got.Offset != want.Offset || !equalFloat(got.Scale, want.Scale) {
+				if want.Sum != 0 {
+					want.Sum *= want.Scale
+				}
+				if !equalBlock(got, want) {
 					t.Errorf("%v: %s: got %v, want %v", level, test.name, got, want)
 				}
 			}
@@ -131,7 +149,7 @@ func TestQuantiseInt8Levels(t *testing.T) {
 				}
 				for i, w := range want {
 					g := got[i+1]
-					if g.Q != w.Q || g.Offset != w.Offset || !equalFloat(g.Scale, w.Scale) {
+					if !equalBlock(g, w) {
 						t.Fatalf("%v: block %d: got %v, want %v", level, i, g, w)
 					}
 				}
@@ -154,64 +172,67 @@ func TestQuantiseInt8Error(t *testing.T) {
 	}
 }
 
-// Packed weights are the tensor's, element by element.
+// Packed weights are the tensor's, element by element, in at most 1/16 more bytes than in the file.
 func TestPackInt8(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
-	const blocks = 3
-	for _, kind := range int8Types {
+	int8Formats(func(f Blocks, kind gguf.Type) {
+		l := &int8Layouts[f]
 		for _, outs := range []int{1, 5, 16} {
-			values, panel := encodeInt8(t, r, kind.format, kind.kind, outs, blocks)
-			if len(panel) != PanelWidth*blocks*int(kind.kind.BlockBytes()) {
-				t.Fatalf("%v: %d bytes are not those of the file's blocks", kind.kind, len(panel))
+			w := encodeInt8(t, r, f, outs, 3)
+			if file := PanelWidth * w.blocks * Int8Len / int(kind.BlockLen()) * int(kind.BlockBytes()); len(w.panels) > file+file/16 {
+				t.Errorf("%v: %d bytes for %d in the file", kind, len(w.panels), file)
 			}
 			for o := range PanelWidth {
-				for i := range blocks * Int8Len {
-					var x Int8Block
-					x.Q[i%Int8Len], x.Offset = 1, -128
-					dot, scale := int8Dot(kind.format, &x, panel[i/Int8Len*kind.format.BlockBytes():], o)
+				for i := range w.blocks * Int8Len {
+					at, first := f.Int8At(i / Int8Len)
+					super := w.panels[at:]
+					block := super[l.superBytes()+first*l.blockBytes():]
+					scale, offset := l.scales(super, block[l.levelBytes():], i%Int8Len*l.parts()/Int8Len, o)
+					got := float32(scale*float32(l.weight(block, i%Int8Len, o))) + offset
 					var want float32
 					if o < outs {
-						want = values[o*blocks*Int8Len+i]
+						want = w.values[o*w.blocks*Int8Len+i]
 					}
-					if got := float32(dot) * scale; got != want {
-						t.Fatalf("%v: output %d, input %d: got %v, want %v", kind.kind, o, i, got, want)
+					if got != want {
+						t.Fatalf("%v: output %d, input %d: got %v, want %v", kind, o, i, got, want)
 					}
 				}
 			}
 		}
-	}
+	})
 }
 
 // The twin against the definition in float64, on values decoded by the codec.
 func TestMulInt8Definition(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
-	const rows, outs, blocks = 3, 21, 5
-	for _, kind := range int8Types {
-		values, panels := encodeInt8(t, r, kind.format, kind.kind, outs, blocks)
-		p := product(r, kind.format, rows, outs, blocks, panels)
+	const rows, outs, blocks = 3, 21, 13
+	int8Formats(func(f Blocks, kind gguf.Type) {
+		w := encodeInt8(t, r, f, outs, blocks)
+		p := product(r, f, rows, outs, blocks, w)
 		atLevel(Generic, func() { MulInt8(p) })
 		for i := range rows {
 			for o := range outs {
 				var want, size float64
 				for b, x := range p.X[i*p.XStride:][:blocks] {
 					for j, q := range x.Q {
-						v := float64(x.Scale) * float64(q) * float64(values[(o*blocks+b)*Int8Len+j])
+						v := float64(x.Scale) * float64(q) * float64(w.values[(o*w.blocks+p.First+b)*Int8Len+j])
 						want, size = want+v, size+math.Abs(v)
 					}
 				}
 				got := float64(p.Dst[p.Rows[i]+o])
-				if math.Abs(got-want) > 1e-6*size {
-					t.Errorf("%v: row %d, output %d: got %v, want %v", kind.kind, i, o, got, want)
+				if math.Abs(got-want) > 2e-6*size {
+					t.Errorf("%v: row %d, output %d: got %v, want %v", kind, i, o, got, want)
 				}
 			}
 		}
-	}
+	})
 }
 
-// product sets up a product with random activations, rows in a shuffled order and room
-// around everything.
-func product(r *rand.Rand, f Int8Format, rows, outs, blocks int, panels []byte) *Int8Product {
-	p := &Int8Product{Format: f, Blocks: blocks, XStride: blocks + 1, W: panels, WStride: blocks * f.BlockBytes(), Outputs: outs}
+// product sets up a product with random activations, rows in a shuffled order, room around
+// everything and a part of a super-block left out.
+func product(r *rand.Rand, f Blocks, rows, outs, blocks int, w packed) *Int8Product {
+	p := &Int8Product{Format: f, Blocks: blocks, XStride: blocks + 1, W: w.panels, WStride: f.Int8Bytes(w.blocks), Outputs: outs}
+	p.First = r.IntN(f.int8SuperBlocks())
 	p.X = quantiseRows(normal(r, rows*p.XStride*Int8Len))
 	p.Dst = normal(r, 3+rows*(outs+2))
 	for _, i := range r.Perm(rows) {
@@ -224,18 +245,17 @@ func product(r *rand.Rand, f Int8Format, rows, outs, blocks int, panels []byte) 
 // writes nothing else.
 func TestMulInt8Levels(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
-	for _, kind := range int8Types {
-		for _, rows := range []int{0, 1, 2, 3, 4, 5, 6, 7, 11, 13} {
-			for _, outs := range []int{0, 1, 15, 16, 17, 32, 33, 48, 64, 65, 79, 96, 144} {
-				for _, blocks := range []int{0, 1, 2, 7} {
-					_, panels := encodeInt8(t, r, kind.format, kind.kind, max(1, outs), max(1, blocks))
-					p := product(r, kind.format, rows, outs, blocks, panels)
-					p.Add = r.IntN(2) == 0
-					checkLevels(t, p, fmt.Sprintf("%v: %d rows, %d outputs, %d blocks", kind.kind, rows, outs, blocks))
-				}
+	int8Formats(func(f Blocks, kind gguf.Type) {
+		for _, outs := range []int{0, 1, 15, 16, 17, 32, 33, 48, 64, 65, 79, 96, 144} {
+			w := encodeInt8(t, r, f, max(1, outs), 20)
+			for _, rows := range []int{0, 1, 2, 3, 4, 5, 6, 7, 11, 13} {
+				blocks := []int{0, 1, 2, 7, 19}[r.IntN(5)]
+				p := product(r, f, rows, outs, blocks, w)
+				p.Add = r.IntN(2) == 0
+				checkLevels(t, p, fmt.Sprintf("%v: %d rows, %d outputs, %d blocks from %d on", kind, rows, outs, blocks, p.First))
 			}
 		}
-	}
+	})
 }
 
 // checkLevels compares the product at every level with the twin's.
@@ -259,67 +279,93 @@ func checkLevels(t *testing.T, p *Int8Product, name string) {
 
 // The ends of both ranges meet: no sum of products may saturate.
 func TestMulInt8Extremes(t *testing.T) {
-	for _, kind := range int8Types {
-		for _, w := range []byte{0x00, 0xff} { // -128 and 127, -8 and 7
-			panels := make([]byte, 2*kind.format.BlockBytes())
-			for i := range panels {
-				panels[i] = w
-			}
-			for b := range 2 {
-				scales := panels[(b+1)*kind.format.BlockBytes()-int8ScaleBytes:]
-				for o := range PanelWidth {
-					scales[2*o], scales[2*o+1] = 0x00, 0x3c // 1
-				}
-			}
+	int8Formats(func(f Blocks, kind gguf.Type) {
+		l := &int8Layouts[f]
+		for _, bits := range []byte{0x00, 0xff} { // the lowest level and the highest
+			panels := onePanel(f, bits)
 			for _, q := range []int8{-127, 127} {
-				x := Int8Block{Scale: 1, Offset: -128 * Int8Len * int32(q)}
+				half := -128 * Int8Len / 2 * int32(q)
+				x := Int8Block{Scale: 1, Offset: 2 * half, HalfOffsets: [2]int32{half, half}, Sum: float32(q) * Int8Len}
 				for i := range x.Q {
 					x.Q[i] = q
 				}
-				p := &Int8Product{Format: kind.format, Blocks: 2, X: []Int8Block{x, x}, W: panels,
+				p := &Int8Product{Format: f, Blocks: 2, X: []Int8Block{x, x}, W: panels,
 					Dst: make([]float32, PanelWidth), Rows: []int{0}, Outputs: PanelWidth}
-				checkLevels(t, p, fmt.Sprintf("%v: %#x by %d", kind.kind, w, q))
-				weight := float32(int8(w ^ 0x80))
-				if kind.format == Int8Q4 {
-					weight = float32(int(w&15) - 8)
+				checkLevels(t, p, fmt.Sprintf("%v: %#x by %d", kind, bits, q))
+				level := int(bits) & (1<<l.bits() - 1)
+				weight := level - int(l.centre())
+				if l.table != nil {
+					weight = int(l.table[level])
 				}
-				if want := 2 * Int8Len * float32(q) * weight; p.Dst[0] != want {
-					t.Errorf("%v: %#x by %d: got %v, want %v", kind.kind, w, q, p.Dst[0], want)
+				if want := 2 * Int8Len * float32(q) * float32(weight); p.Dst[0] != want {
+					t.Errorf("%v: %#x by %d: got %v, want %v", kind, bits, q, p.Dst[0], want)
 				}
 			}
 		}
+	})
+}
+
+// onePanel is two blocks of a panel with all bits of levels as given, scales of 1 and offsets
+// of 0.
+func onePanel(f Blocks, bits byte) []byte {
+	l := &int8Layouts[f]
+	panel := make([]byte, f.Int8Bytes(2))
+	halves := func(b []byte) {
+		for o := range PanelWidth {
+			b[2*o], b[2*o+1] = 0x00, 0x3c // 1
+		}
 	}
+	if l.superBytes() > 0 {
+		halves(panel)
+	}
+	for n := range 2 {
+		block := panel[l.superBytes()+n*l.blockBytes():]
+		for i := range l.levelBytes() {
+			block[i] = bits
+		}
+		scales := block[l.levelBytes():]
+		if l.superBytes() == 0 {
+			halves(scales)
+			continue
+		}
+		for i := range l.parts() * PanelWidth {
+			scales[i] = 1
+		}
+	}
+	return panel
 }
 
 // Scales that are not finite make the outputs they belong to so, and no others.
 func TestMulInt8NotFinite(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
-	for _, kind := range int8Types {
-		_, panels := encodeInt8(t, r, kind.format, kind.kind, 40, 2)
-		scales := panels[kind.format.weightBytes():]
+	int8Formats(func(f Blocks, kind gguf.Type) {
+		w := encodeInt8(t, r, f, 40, 2)
+		scales := w.panels // of the first super-block, or the first block
+		if int8Layouts[f].superBytes() == 0 {
+			scales = scales[int8Layouts[f].levelBytes():]
+		}
 		scales[2*3], scales[2*3+1] = 0x00, 0x7e // a NaN for output 3
 		scales[2*4], scales[2*4+1] = 0x00, 0x7c // an infinity for output 4
-		p := product(r, kind.format, 7, 40, 2, panels)
+		p := product(r, f, 7, 40, 2, w)
 		p.X[5*p.XStride].Scale = float32(math.NaN())
-		checkLevels(t, p, kind.kind.String())
+		checkLevels(t, p, kind.String())
 		for i, at := range p.Rows {
 			for o, v := range p.Dst[at:][:40] {
 				finite := !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0)
 				if want := i != 5 && o != 3 && o != 4; finite != want {
-					t.Errorf("%v: row %d, output %d: got %v, want finite: %v", kind.kind, i, o, v, want)
+					t.Errorf("%v: row %d, output %d: got %v, want finite: %v", kind, i, o, v, want)
 				}
 			}
 		}
-	}
+	})
 }
 
 // Cut into pieces by rows, outputs or blocks, a product has the same bits.
 func TestMulInt8Pieces(t *testing.T) {
 	r := rand.New(rand.NewPCG(13, 14))
-	const rows, outs, blocks = 9, 80, 6
-	for _, kind := range int8Types {
-		_, panels := encodeInt8(t, r, kind.format, kind.kind, outs, blocks)
-		whole := product(r, kind.format, rows, outs, blocks, panels)
+	const rows, outs, blocks = 9, 80, 14
+	int8Formats(func(f Blocks, kind gguf.Type) {
+		whole := product(r, f, rows, outs, blocks, encodeInt8(t, r, f, outs, blocks))
 		pieces := *whole
 		pieces.Dst = make([]float32, len(whole.Dst))
 		MulInt8(whole)
@@ -328,7 +374,8 @@ func TestMulInt8Pieces(t *testing.T) {
 				for b := 0; b < blocks; b += 4 {
 					p := pieces
 					p.Rows, p.X, p.Dst = p.Rows[i:i+1], p.X[i*p.XStride+b:], p.Dst[o:]
-					p.W = p.W[o/PanelWidth*p.WStride+b*p.Format.BlockBytes():]
+					at, first := f.Int8At(whole.First + b)
+					p.W, p.First = p.W[o/PanelWidth*p.WStride+at:], first
 					p.Outputs, p.Blocks, p.Add = min(2*PanelWidth, outs-o), min(4, blocks-b), b > 0
 					MulInt8(&p)
 				}
@@ -337,33 +384,38 @@ func TestMulInt8Pieces(t *testing.T) {
 		for _, at := range whole.Rows {
 			for o, want := range whole.Dst[at : at+outs] {
 				if got := pieces.Dst[at+o]; got != want {
-					t.Fatalf("%v: output %d: got %v, want %v", kind.kind, o, got, want)
+					t.Fatalf("%v: output %d: got %v, want %v", kind, o, got, want)
 				}
 			}
 		}
-	}
+	})
 }
 
 // Shapes that do not fit are refused before anything is read.
 func TestInt8Refuses(t *testing.T) {
 	r := rand.New(rand.NewPCG(15, 16))
-	_, panels := encodeInt8(t, r, Int8Q8, gguf.TypeQ8_0, 32, 2)
-	for name, change := range map[string]func(p *Int8Product){
-		"short activations": func(p *Int8Product) { p.X = p.X[:len(p.X)-2] },
-		"short weights":     func(p *Int8Product) { p.W = p.W[:len(p.W)-1] },
-		"short destination": func(p *Int8Product) { p.Dst = p.Dst[:len(p.Dst)-3] },
-		"row before":        func(p *Int8Product) { p.Rows[1] = -1 },
-		"row behind":        func(p *Int8Product) { p.Rows[0] = len(p.Dst) },
-		"negative stride":   func(p *Int8Product) { p.XStride = -1 },
-		"too many outputs":  func(p *Int8Product) { p.Outputs = 33 },
-	} {
-		p := product(r, Int8Q8, 3, 32, 2, panels)
-		change(p)
-		mustPanic(t, name, func() { MulInt8(p) })
+	for _, f := range []Blocks{Q8, Q4K} {
+		w := encodeInt8(t, r, f, 32, 2)
+		for name, change := range map[string]func(p *Int8Product){
+			"short activations": func(p *Int8Product) { p.X = p.X[:len(p.X)-2] },
+			"short weights":     func(p *Int8Product) { p.W = p.W[:p.WStride+f.Int8Bytes(p.First+p.Blocks)-1] },
+			"short destination": func(p *Int8Product) { p.Dst = p.Dst[:len(p.Dst)-3] },
+			"row before":        func(p *Int8Product) { p.Rows[1] = -1 },
+			"row behind":        func(p *Int8Product) { p.Rows[0] = len(p.Dst) },
+			"negative stride":   func(p *Int8Product) { p.XStride = -1 },
+			"too many outputs":  func(p *Int8Product) { p.Outputs = 33 },
+			"another block":     func(p *Int8Product) { p.First = f.int8SuperBlocks() },
+			"a block before":    func(p *Int8Product) { p.First = -1 },
+		} {
+			p := product(r, f, 3, 32, 2, w)
+			change(p)
+			mustPanic(t, fmt.Sprint(f, name), func() { MulInt8(p) })
+		}
 	}
 	mustPanic(t, "quantise", func() { QuantiseInt8(make([]Int8Block, 2), make([]float32, 63)) })
-	mustPanic(t, "half a block", func() { PackInt8(Int8Q8, make([]byte, 543), nil) })
-	mustPanic(t, "17 rows", func() { PackInt8(Int8Q4, make([]byte, 288), make([]byte, 17*18)) })
+	mustPanic(t, "half a block", func() { Q8.PackInt8(make([]byte, 543), make([]byte, 34), 1) })
+	mustPanic(t, "half a super-block", func() { Q4K.PackInt8(make([]byte, Q4K.Int8Bytes(4)), nil, 4) })
+	mustPanic(t, "17 rows", func() { Q4.PackInt8(make([]byte, 288), make([]byte, 17*18), 1) })
 }
 
 func mustPanic(t *testing.T, name string, f func()) {

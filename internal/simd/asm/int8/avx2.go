@@ -1,178 +1,279 @@
 package main
 
 import (
-	"fmt"
-
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-var (
-	signs        Mem // 0x80 in every byte
-	nibbles      Mem // 0x0f in every byte
-	ones         Mem // 1 in every 16 bits
-	sixteens     Mem // 16 in every 16 bits
-	sixteenth256 Mem // 1/16
-)
-
-// tile256 generates a tile of one panel, two ymm of integers per row; the float sums stay
+// code256 generates a tile of one panel, two ymm of integers per row; the float sums stay
 // in the destination, as there are too few registers for both.
-func tile256(f format, rows int) {
-	if signs.Base == nil {
-		signs = constant256("int8_signs256", 0x80808080)
-		nibbles = constant256("int8_nibbles256", 0x0f0f0f0f)
-		ones = constant256("int8_ones256", 1<<16|1)
-		sixteens = constant256("int8_sixteens256", 16<<16|16)
-		sixteenth256 = constant256("int8_sixteenth256", 0x3d800000)
-	}
-	s := tile{rows, 1}
-	TEXT(fmt.Sprintf("int8%sTile%dx16AVX2", f.name, rows), NOSPLIT, tileSignature)
-	Pragma("noescape")
-	Doc(fmt.Sprintf("int8%sTile%dx16AVX2 computes a tile of %d by 16 outputs.", f.name, rows, rows))
-	dst := begin256(rows)
-	o := loadOperands(s)
-	dots := make([][2]Register, rows)
-	for r := range dots {
-		dots[r] = [2]Register{YMM(), YMM()}
-	}
-
-	Label("block")
-	for _, d := range dots {
-		VPXOR(d[0], d[0], d[0])
-		VPXOR(d[1], d[1], d[1])
-	}
-	if f == q8 {
-		dots256Q8(o, dots)
-	} else {
-		dots256Q4(o, dots)
-	}
-	scale256(f, o, dots, dst)
-	o.next(f, "block")
-	VZEROUPPER()
-	RET()
+type code256 struct {
+	format
+	tile
+	operands
+	dst  []Register    // the rows of the destination
+	dots [][2]Register // (rows) integers
 }
 
-// begin256 returns the address of each row of the destination, which it clears unless
-// there is something to add to.
-func begin256(rows int) []Register {
+func tile256(f format, s tile) {
+	c := &code256{format: f, tile: s}
+	c.begin()
+	c.operands = loadOperands(f, s)
+	for range s.rows {
+		c.dots = append(c.dots, [2]Register{YMM(), YMM()})
+	}
+
+	Label(label("block"))
+	for part := range f.parts() {
+		for _, d := range c.dots {
+			VPXOR(d[0], d[0], d[0])
+			VPXOR(d[1], d[1], d[1])
+		}
+		size := groups / f.parts()
+		first := part * size
+		switch {
+		case f.bits == 8 || f.table:
+			c.signed(first, first+size)
+		case size*f.largest() <= 1<<15-1:
+			c.sixteenBits(first, first+size)
+		default:
+			c.pairs(first, first+size)
+		}
+		if f.shift() > 0 {
+			c.addOffset(part)
+		}
+		c.scale(part)
+	}
+	c.next(f)
+}
+
+// largest is the largest sum of two products of a level and an activation.
+func (f format) largest() int { return 2 * (1<<f.bits - 1) * 127 }
+
+// begin finds the rows of the destination, and clears them unless there is something to add to.
+func (c *code256) begin() {
 	base, offsets := Load(Param("dst"), GP64()), Load(Param("rows"), GP64())
-	dst := make([]Register, rows)
-	for r := range dst {
-		dst[r] = GP64()
-		MOVQ(Mem{Base: offsets, Disp: 8 * r}, dst[r])
-		LEAQ(Mem{Base: base, Index: dst[r], Scale: 4}, dst[r])
+	for r := range c.rows {
+		at := GP64()
+		MOVQ(Mem{Base: offsets, Disp: 8 * r}, at)
+		LEAQ(Mem{Base: base, Index: at, Scale: 4}, at)
+		c.dst = append(c.dst, at)
 	}
 	add := Load(Param("add"), GP64())
 	TESTQ(add, add)
-	JNZ(LabelRef("begin"))
+	JNZ(LabelRef(label("begin")))
 	zero := YMM()
 	VPXOR(zero, zero, zero)
-	for _, d := range dst {
+	for _, d := range c.dst {
 		VMOVDQU(zero, Mem{Base: d})
 		VMOVDQU(zero, Mem{Base: d, Disp: 32})
 	}
-	Label("begin")
-	return dst
+	Label(label("begin"))
 }
 
 // ahead256 is how many bytes ahead of one row's product its weights are fetched from
 // memory: measured 45 instead of 33 GB/s.
 const ahead256 = 8192
 
-// dots256Q8 multiplies magnitudes of weights by activations with the weights' signs:
-// pairs of products then fit 16 bits, as 2·128·127 does, and no instruction saturates.
-func dots256Q8(o operands, dots [][2]Register) {
-	one := YMM()
-	VMOVDQU(ones, one)
-	for g := range groups {
-		var w, magnitude [2]Register
-		for i := range w {
-			w[i], magnitude[i] = YMM(), YMM()
-			VMOVDQU(o.wAt(0, g*groupBytes+32*i), w[i])
-			if len(dots) == 1 && i == 0 {
-				PREFETCHT0(o.wAt(0, g*groupBytes+ahead256))
+// level is a panel's levels of a group.
+func (c *code256) level(group int) (w [2]Register) {
+	for i := range w {
+		w[i] = YMM()
+		for k, plane := range c.planes() {
+			v := w[i]
+			if k > 0 {
+				v = YMM()
 			}
-			VPXOR(signs, w[i], w[i])
+			at := plane.vector(group)
+			if c.rows == 1 && i == 0 && plane.bit(group) == 0 {
+				PREFETCHT0(c.wAt(0, at+ahead256))
+			}
+			VMOVDQU(c.wAt(0, at+32*i), v)
+			if c.bits == 8 {
+				continue
+			}
+			switch up := plane.base - plane.bit(group); {
+			case up > 0:
+				VPSLLW(U8(up), v, v)
+			case up < 0:
+				VPSRLW(U8(-up), v, v)
+			}
+			VPAND(constant(plane.mask(0)), v, v)
+			if k > 0 {
+				VPOR(v, w[i], w[i])
+			}
+		}
+	}
+	return w
+}
+
+// signed multiplies magnitudes of weights by activations with the weights' signs: pairs of
+// products then fit 16 bits, as 2·128·127 does, and no instruction saturates.
+func (c *code256) signed(first, last int) {
+	one := YMM()
+	VMOVDQU(constant(1<<16|1), one)
+	for g := first; g < last; g++ {
+		w := c.level(g)
+		var magnitude [2]Register
+		for i := range w {
+			magnitude[i] = YMM()
+			if c.table {
+				values := YMM()
+				VMOVDQU(table(0), values)
+				VPSHUFB(w[i], values, w[i])
+			} else {
+				VPXOR(constant(everyByte(128)), w[i], w[i])
+			}
 			VPABSB(w[i], magnitude[i])
 		}
 		x, product := YMM(), YMM()
-		for r := range dots {
-			VPBROADCASTD(o.xAt(r, g*groupInputs), x)
+		for r, d := range c.dots {
+			VPBROADCASTD(c.xAt(r, g*groupInputs), x)
 			for i := range w {
 				VPSIGNB(w[i], x, product)
 				VPMADDUBSW(product, magnitude[i], product)
 				VPMADDWD(one, product, product)
-				VPADDD(product, dots[r][i], dots[r][i])
+				VPADDD(product, d[i], d[i])
 			}
 		}
 	}
 }
 
-// dots256Q4 adds all groups in 16 bits, which hold 8·2·15·127, then pairs of them times
-// 16: the dots are those of 16 times the weights.
-func dots256Q4(o operands, dots [][2]Register) {
-	mask := YMM()
-	VMOVDQU(nibbles, mask)
-	for g := range groups / 2 {
-		var w [2]Register
-		for i := range w {
-			w[i] = YMM()
-			VMOVDQU(o.wAt(0, g*groupBytes+32*i), w[i])
-			if len(dots) == 1 && i == 0 {
-				PREFETCHT0(o.wAt(0, g*groupBytes+ahead256))
-			}
-		}
-		for _, half := range []int{g, g + groups/2} {
-			var level [2]Register
+// sixteenBits adds all groups in 16 bits, which hold them, then pairs of these times what
+// levels are brought up by with AVX-512: both compute the same multiple.
+func (c *code256) sixteenBits(first, last int) {
+	x, product := YMM(), YMM()
+	for g := first; g < last; g++ {
+		w := c.level(g)
+		for r, d := range c.dots {
+			VPBROADCASTD(c.xAt(r, g*groupInputs), x)
 			for i := range w {
-				level[i] = YMM()
-				if half != g {
-					VPSRLW(U8(4), w[i], w[i])
-				}
-				VPAND(mask, w[i], level[i])
-			}
-			x, product := YMM(), YMM()
-			for r := range dots {
-				VPBROADCASTD(o.xAt(r, half*groupInputs), x)
-				for i := range w {
-					VPMADDUBSW(x, level[i], product)
-					VPADDW(product, dots[r][i], dots[r][i])
-				}
+				VPMADDUBSW(x, w[i], product)
+				VPADDW(product, d[i], d[i])
 			}
 		}
 	}
-	offset := YMM()
-	for r, d := range dots {
-		VPBROADCASTD(o.xAt(r, xOffset), offset)
+	for _, d := range c.dots {
 		for i := range d {
-			VPMADDWD(sixteens, d[i], d[i])
-			VPADDD(offset, d[i], d[i])
+			VPMADDWD(c.multiple(), d[i], d[i])
 		}
 	}
 }
 
-// scale256 adds the block's dots, times both scales, to the destination.
-func scale256(f format, o operands, dots [][2]Register, dst []Register) {
-	var scales [2]Register
-	for i := range scales {
-		scales[i] = YMM()
-		VCVTPH2PS(o.wAt(0, f.bytes+16*i), scales[i])
-		if f == q4 {
-			VMULPS(sixteenth256, scales[i], scales[i])
+// multiple is 2^shift in every 16 bits.
+func (c *code256) multiple() Mem { return constant(uint32(1<<16|1) << c.shift()) }
+
+// pairs is sixteenBits for levels of which 16 bits hold two groups.
+func (c *code256) pairs(first, last int) {
+	for g := first; g < last; g += 2 {
+		a, b := c.level(g), c.level(g+1)
+		x, product := YMM(), [2]Register{YMM(), YMM()}
+		for r, d := range c.dots {
+			VPBROADCASTD(c.xAt(r, g*groupInputs), x)
+			VPMADDUBSW(x, a[0], product[0])
+			VPMADDUBSW(x, a[1], product[1])
+			VPBROADCASTD(c.xAt(r, (g+1)*groupInputs), x)
+			second := YMM()
+			VPMADDUBSW(x, b[0], second)
+			VPADDW(second, product[0], product[0])
+			VPMADDUBSW(x, b[1], x)
+			VPADDW(x, product[1], product[1])
+			for i := range d {
+				VPMADDWD(c.multiple(), product[i], product[i])
+				VPADDD(product[i], d[i], d[i])
+			}
 		}
 	}
-	scale, sum, x := YMM(), YMM(), YMM()
-	for r, d := range dots {
-		VBROADCASTSS(o.xAt(r, xScale), x)
-		for i := range d {
-			VMULPS(x, scales[i], scale)
+}
+
+// addOffset adds to dots of levels what makes them dots of weights.
+func (c *code256) addOffset(part int) {
+	offset := YMM()
+	for r, d := range c.dots {
+		VPBROADCASTD(c.xAt(r, c.offset(part)), offset)
+		VPADDD(offset, d[0], d[0])
+		VPADDD(offset, d[1], d[1])
+	}
+}
+
+// scale adds a part's dots, times both scales, to the destination, and offsets times the
+// sum of activations.
+func (c *code256) scale(part int) {
+	for i := range 2 {
+		scales, offsets := c.scalesOf(i, part)
+		scale, sum, x := YMM(), YMM(), YMM()
+		for r, d := range c.dots {
+			VBROADCASTSS(c.xAt(r, xScale), x)
+			VMULPS(x, scales, scale)
 			VCVTDQ2PS(d[i], d[i])
-			VMOVUPS(Mem{Base: dst[r], Disp: 32 * i}, sum)
+			VMOVUPS(Mem{Base: c.dst[r], Disp: 32 * i}, sum)
 			VFMADD231PS(d[i], scale, sum)
-			VMOVUPS(sum, Mem{Base: dst[r], Disp: 32 * i})
+			switch c.scales {
+			case halfAndOffset:
+				VBROADCASTSS(c.xAt(r, xSum), x)
+				VFMADD231PS(x, offsets, sum)
+			case byteAndOffset:
+				VBROADCASTSS(c.xAt(r, xSum), x)
+				VFNMADD231PS(x, offsets, sum)
+			case twoNibbles:
+				VPBROADCASTD(c.xAt(r, c.offset(part)), scale)
+				VCVTDQ2PS(scale, scale)
+				VMULPS(x, scale, scale)
+				VFMADD231PS(scale, offsets, sum)
+			}
+			VMOVUPS(sum, Mem{Base: c.dst[r], Disp: 32 * i})
 		}
 	}
+}
+
+// scalesOf is the scales of eight outputs of a part, and their offsets or nil.
+func (c *code256) scalesOf(i, part int) (scale, offset Register) {
+	at := c.levelBytes()
+	bytes, halves := at+8*i, 16*i // where this half of the panel has its bytes and its halves
+	switch c.scales {
+	case half:
+		return c.half(c.wAt(0, at+halves), c.shift()), nil
+	case halfAndOffset:
+		return c.half(c.wAt(0, at+halves), 0), c.half(c.wAt(0, at+32+halves), 0)
+	}
+	scale = YMM()
+	if c.scales == twoNibbles {
+		offset = YMM()
+		VPMOVZXBD(c.wAt(0, bytes+16*part), offset)
+		VPAND(constant(15), offset, scale)
+		VPSRLD(U8(4), offset, offset)
+		c.byHalf(scale, c.superAt(0, halves), 0)
+		c.byHalf(offset, c.superAt(0, 32+halves), 7) // the activations' offset is -128 times their sum
+		return scale, offset
+	}
+	if c.scales == byteAndOffset {
+		offset = YMM()
+		VPMOVZXBD(c.wAt(0, bytes), scale)
+		VPMOVZXBD(c.wAt(0, bytes+16), offset)
+		c.byHalf(scale, c.superAt(0, halves), 0)
+		c.byHalf(offset, c.superAt(0, 32+halves), 0)
+		return scale, offset
+	}
+	VPMOVSXBD(c.wAt(0, bytes+16*part), scale)
+	c.byHalf(scale, c.superAt(0, halves), c.shift())
+	return scale, nil
+}
+
+// half is half-precision numbers times 2^-shift.
+func (c *code256) half(m Mem, shift int) Register {
+	v := YMM()
+	VCVTPH2PS(m, v)
+	if shift > 0 {
+		VMULPS(constant(power(shift)), v, v)
+	}
+	return v
+}
+
+// byHalf replaces integers by their products with half-precision numbers times 2^-shift.
+func (c *code256) byHalf(v Register, m Mem, shift int) {
+	VCVTDQ2PS(v, v)
+	VMULPS(c.half(m, shift), v, v)
 }
 
 // quantise256 generates the quantisation of blocks of 32 floats.
@@ -201,14 +302,15 @@ func quantise256() {
 		VPMAXUD(a, largest, largest)
 	}
 	reciprocal := q.scale(largest, limit, one)
-	inverse, sum := YMM(), YMM()
+	inverse := YMM()
 	VBROADCASTSS(reciprocal, inverse)
-	VPXOR(sum, sum, sum)
 	for i := range x {
 		VMULPS(inverse, x[i], x[i])
 		VCVTPS2DQ(x[i], x[i])
-		VPADDD(x[i], sum, sum)
 	}
+	sums := [2]VecVirtual{YMM(), YMM()}
+	VPADDD(x[1], x[0], sums[0])
+	VPADDD(x[3], x[2], sums[1])
 	VPACKSSDW(x[1], x[0], x[0])
 	VPACKSSDW(x[3], x[2], x[2])
 	VPACKSSWB(x[2], x[0], x[0])
@@ -216,6 +318,6 @@ func quantise256() {
 	VMOVDQU(order, index)
 	VPERMD(x[0], index, x[0])
 	VMOVDQU(x[0], Mem{Base: q.dst})
-	q.offset(sum)
+	q.sums(sums[0], sums[1])
 	q.end()
 }

@@ -1,153 +1,235 @@
 package main
 
 import (
-	"fmt"
-
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-var (
-	upperNibbles Mem // 0xf0 in every byte
-	sixteenth    Mem // 1/16
-)
-
-// tile512 generates a tile with one zmm of sums per row and panel: VPDPBUSD multiplies
+// code512 generates a tile with one zmm of sums per row and panel: VPDPBUSD multiplies
 // unsigned bytes of weights by signed bytes of activations and adds four products each.
-func tile512(f format, s tile) {
-	if upperNibbles.Base == nil {
-		upperNibbles = constant32("int8_nibbles", 0xf0f0f0f0)
-		sixteenth = constant32("int8_sixteenth", 0x3d800000)
-	}
-	TEXT(fmt.Sprintf("int8%sTile%dx%dAVX512", f.name, s.rows, 16*s.panels), NOSPLIT, tileSignature)
-	Pragma("noescape")
-	Doc(fmt.Sprintf("int8%sTile%dx%dAVX512 computes a tile of %d by %d outputs.", f.name, s.rows, 16*s.panels, s.rows, 16*s.panels))
-	sums := make([]Register, s.rows*s.panels) // (rows, panels) floats
-	dots := make([]Register, s.rows*s.panels) // (rows, panels) integers
-	for i := range sums {
-		sums[i], dots[i] = ZMM(), ZMM()
-	}
-	begin512(s, sums)
-	o := loadOperands(s)
-	var mask Register
-	if f == q4 {
-		mask = ZMM()
-		VPBROADCASTD(upperNibbles, mask)
-	}
+type code512 struct {
+	format
+	tile
+	operands
+	masks  []Register // one per plane
+	values Register   // the table
+	sums   []Register // (rows, panels) floats
+	dots   []Register // (rows, panels) integers
+}
 
-	Label("block")
-	for r := range s.rows {
-		for p := range s.panels {
-			VPBROADCASTD(o.xAt(r, xOffset), dots[r*s.panels+p])
+func tile512(f format, s tile) {
+	c := &code512{format: f, tile: s}
+	for range s.rows * s.panels {
+		c.sums, c.dots = append(c.sums, ZMM()), append(c.dots, ZMM())
+	}
+	c.begin()
+	c.operands = loadOperands(f, s)
+	if f.bits < 8 {
+		for _, p := range f.planes() {
+			mask := ZMM()
+			VPBROADCASTD(constant(p.mask(f.shift())), mask)
+			c.masks = append(c.masks, mask)
 		}
 	}
-	if f == q8 {
-		dots512Q8(s, o, dots)
-	} else {
-		dots512Q4(s, o, dots, mask)
+	if f.table {
+		c.values = ZMM()
+		VBROADCASTI32X4(table(128), c.values)
 	}
-	scale512(f, s, o, dots, sums)
-	o.next(f, "block")
-	end512(s, sums)
-	VZEROUPPER()
-	RET()
+
+	Label(label("block"))
+	for part := range f.parts() {
+		for r := range s.rows {
+			for p := range s.panels {
+				dot := c.dots[r*s.panels+p]
+				if f.centred {
+					VPBROADCASTD(c.xAt(r, f.offset(part)), dot)
+				} else {
+					VPXORD(dot, dot, dot)
+				}
+			}
+		}
+		size := groups / f.parts()
+		for g := part * size; g < (part+1)*size; g++ {
+			c.multiply(g)
+		}
+		c.scale(part)
+	}
+	c.next(f)
+	c.destinations(func(r, p int, m Mem) { VMOVUPS(c.sums[r*s.panels+p], m) })
 }
 
-// begin512 sets the sums to what the destination holds, or zero.
-func begin512(s tile, sums []Register) {
+// begin sets the sums to what the destination holds, or zero.
+func (c *code512) begin() {
 	add := Load(Param("add"), GP64())
 	TESTQ(add, add)
-	JNZ(LabelRef("load"))
-	for _, z := range sums {
+	JNZ(LabelRef(label("load")))
+	for _, z := range c.sums {
 		VPXORD(z, z, z)
 	}
-	JMP(LabelRef("begin"))
-	Label("load")
-	destinations(s, func(r, p int, m Mem) { VMOVUPS(m, sums[r*s.panels+p]) })
-	Label("begin")
-}
-
-func end512(s tile, sums []Register) {
-	destinations(s, func(r, p int, m Mem) { VMOVUPS(sums[r*s.panels+p], m) })
+	JMP(LabelRef(label("begin")))
+	Label(label("load"))
+	c.destinations(func(r, p int, m Mem) { VMOVUPS(m, c.sums[r*c.panels+p]) })
+	Label(label("begin"))
 }
 
 // destinations calls f with the place of each row and panel.
-func destinations(s tile, f func(r, p int, m Mem)) {
+func (c *code512) destinations(f func(r, p int, m Mem)) {
 	dst, rows, at := Load(Param("dst"), GP64()), Load(Param("rows"), GP64()), GP64()
-	for r := range s.rows {
+	for r := range c.rows {
 		MOVQ(Mem{Base: rows, Disp: 8 * r}, at)
-		for p := range s.panels {
+		for p := range c.panels {
 			f(r, p, Mem{Base: dst, Index: at, Scale: 4, Disp: 64 * p})
 		}
 	}
 }
 
-// multiply512 adds one group's products; w holds a register per panel.
-func multiply512(s tile, o operands, group int, w, dots []Register) {
+// multiply adds one group's products.
+func (c *code512) multiply(group int) {
+	w := make([]Register, c.panels)
+	for p := range w {
+		w[p] = c.level(p, group)
+	}
 	x := ZMM()
-	for r := range s.rows {
-		VPBROADCASTD(o.xAt(r, group*groupInputs), x)
-		for p := range s.panels {
-			VPDPBUSD(x, w[p], dots[r*s.panels+p])
-		}
-	}
-}
-
-func dots512Q8(s tile, o operands, dots []Register) {
-	for g := range groups {
-		w := make([]Register, s.panels)
+	for r := range c.rows {
+		VPBROADCASTD(c.xAt(r, group*groupInputs), x)
 		for p := range w {
-			w[p] = ZMM()
-			VMOVDQU8(o.wAt(p, g*groupBytes), w[p])
+			VPDPBUSD(x, w[p], c.dots[r*c.panels+p])
 		}
-		multiply512(s, o, g, w, dots)
 	}
 }
 
-// ahead512 is how many bytes ahead of one row's product its 4-bit weights are fetched from
-// memory: measured 46 instead of 36 GB/s, at the cost of 3 % where they lie in the cache.
+// ahead512 is how many bytes ahead of one row's product its weights are fetched from memory:
+// measured 46 instead of 36 GB/s with 4 bits, at the cost of 3 % where they lie in the cache.
 // With 8-bit weights it measured slower than without.
 const ahead512 = 4096
 
-// dots512Q4 multiplies by 16 times the weights, which is what they are in the upper half
-// of a byte.
-func dots512Q4(s tile, o operands, dots []Register, mask Register) {
-	for g := range groups / 2 {
-		low, high := make([]Register, s.panels), make([]Register, s.panels)
-		for p := range low {
-			low[p], high[p] = ZMM(), ZMM()
-			VMOVDQU8(o.wAt(p, g*groupBytes), high[p])
-			if s.rows == 1 {
-				PREFETCHT0(o.wAt(p, g*groupBytes+ahead512))
-			}
-			VPSLLW(U8(4), high[p], low[p])
-			VPANDD(mask, low[p], low[p])
-			VPANDD(mask, high[p], high[p])
+// level is a panel's levels of a group.
+func (c *code512) level(p, group int) Register {
+	v := ZMM()
+	if c.bits == 8 {
+		VMOVDQU8(c.wAt(p, group*groupBytes), v)
+		return v
+	}
+	for i, plane := range c.planes() {
+		from := c.wAt(p, plane.vector(group))
+		if c.rows == 1 && plane.bit(group) == 0 {
+			PREFETCHT0(c.wAt(p, plane.vector(group)+ahead512))
 		}
-		multiply512(s, o, g, low, dots)
-		multiply512(s, o, g+groups/2, high, dots)
+		up := c.shift() + plane.base - plane.bit(group)
+		if i == 0 {
+			and512(from, up, c.masks[i], v)
+			continue
+		}
+		t := ZMM()
+		shift512(from, up, t)
+		const orAnd = 0xf8 // the destination or both others
+		VPTERNLOGD(U8(orAnd), c.masks[i], t, v)
+	}
+	if c.table {
+		VPSHUFB(v, c.values, v)
+	}
+	return v
+}
+
+// and512 shifts bytes up or, if negative, down and masks them.
+func and512(from Mem, up int, mask, v Register) {
+	if up == 0 {
+		VPANDD(from, mask, v)
+		return
+	}
+	shift512(from, up, v)
+	VPANDD(mask, v, v)
+}
+
+// shift512 shifts pairs of bytes up or, if negative, down.
+func shift512(from Mem, up int, v Register) {
+	switch {
+	case up > 0:
+		VPSLLW(U8(up), from, v)
+	case up < 0:
+		VPSRLW(U8(-up), from, v)
+	default:
+		VMOVDQU8(from, v)
 	}
 }
 
-// scale512 adds the block's dots, times both scales, to the sums.
-func scale512(f format, s tile, o operands, dots, sums []Register) {
-	scales := make([]Register, s.panels)
+// scale adds a part's dots, times both scales, to the sums, and offsets times the sum of
+// activations.
+func (c *code512) scale(part int) {
+	scales, offsets := make([]Register, c.panels), make([]Register, c.panels)
 	for p := range scales {
-		scales[p] = ZMM()
-		VCVTPH2PS(o.wAt(p, f.bytes), scales[p])
-		if f == q4 {
-			VMULPS_BCST(sixteenth, scales[p], scales[p])
-		}
+		scales[p], offsets[p] = c.scalesOf(p, part)
 	}
-	for r := range s.rows {
-		for p := range s.panels {
-			dot, sum, scale := dots[r*s.panels+p], sums[r*s.panels+p], ZMM()
-			VMULPS_BCST(o.xAt(r, xScale), scales[p], scale)
+	for r := range c.rows {
+		scaled := ZMM()
+		if c.scales == twoNibbles {
+			VCVTDQ2PS_BCST(c.xAt(r, c.offset(part)), scaled)
+			VMULPS_BCST(c.xAt(r, xScale), scaled, scaled)
+		}
+		for p := range c.panels {
+			dot, sum, scale := c.dots[r*c.panels+p], c.sums[r*c.panels+p], ZMM()
+			VMULPS_BCST(c.xAt(r, xScale), scales[p], scale)
 			VCVTDQ2PS(dot, dot)
 			VFMADD231PS(dot, scale, sum)
+			switch c.scales {
+			case halfAndOffset:
+				VFMADD231PS_BCST(c.xAt(r, xSum), offsets[p], sum)
+			case byteAndOffset:
+				VFNMADD231PS_BCST(c.xAt(r, xSum), offsets[p], sum)
+			case twoNibbles:
+				VFMADD231PS(scaled, offsets[p], sum)
+			}
 		}
 	}
+}
+
+// scalesOf is a panel's scales of a part, and its offsets or nil.
+func (c *code512) scalesOf(p, part int) (scale, offset Register) {
+	at := c.levelBytes()
+	switch c.scales {
+	case half:
+		return c.half(c.wAt(p, at), c.shift()), nil
+	case halfAndOffset:
+		return c.half(c.wAt(p, at), 0), c.half(c.wAt(p, at+32), 0)
+	}
+	scale = ZMM()
+	if c.scales == twoNibbles {
+		offset = ZMM()
+		VPMOVZXBD(c.wAt(p, at+16*part), offset)
+		VPANDD_BCST(constant(15), offset, scale)
+		VPSRLD(U8(4), offset, offset)
+		c.byHalf(scale, c.superAt(p, 0), 0)
+		c.byHalf(offset, c.superAt(p, 32), 7) // the activations' offset is -128 times their sum
+		return scale, offset
+	}
+	if c.scales == byteAndOffset {
+		offset = ZMM()
+		VPMOVZXBD(c.wAt(p, at), scale)
+		VPMOVZXBD(c.wAt(p, at+16), offset)
+		c.byHalf(scale, c.superAt(p, 0), 0)
+		c.byHalf(offset, c.superAt(p, 32), 0)
+		return scale, offset
+	}
+	VPMOVSXBD(c.wAt(p, at+16*part), scale)
+	c.byHalf(scale, c.superAt(p, 0), c.shift())
+	return scale, nil
+}
+
+// half is half-precision numbers times 2^-shift.
+func (c *code512) half(m Mem, shift int) Register {
+	v := ZMM()
+	VCVTPH2PS(m, v)
+	if shift > 0 {
+		VMULPS_BCST(constant(power(shift)), v, v)
+	}
+	return v
+}
+
+// byHalf replaces integers by their products with half-precision numbers times 2^-shift.
+func (c *code512) byHalf(v Register, m Mem, shift int) {
+	VCVTDQ2PS(v, v)
+	VMULPS(c.half(m, shift), v, v)
 }
 
 // quantise512 generates the quantisation of blocks of 32 floats.
@@ -174,15 +256,15 @@ func quantise512() {
 	reciprocal := q.scale(largest, limit, one)
 	inverse := ZMM()
 	VBROADCASTSS(reciprocal, inverse)
+	var sums [2]VecVirtual
 	for i := range x {
 		VMULPS(inverse, x[i], x[i])
 		VCVTPS2DQ(x[i], x[i])
 		VPMOVSDB(x[i], Mem{Base: q.dst, Disp: 16 * i})
+		sums[i] = YMM()
+		VEXTRACTI64X4(U8(1), x[i], upper)
+		VPADDD(upper, x[i].(Vec).AsY(), sums[i])
 	}
-	sum := YMM()
-	VPADDD(x[1], x[0], x[0])
-	VEXTRACTI64X4(U8(1), x[0], upper)
-	VPADDD(upper, x[0].(Vec).AsY(), sum)
-	q.offset(sum)
+	q.sums(sums[0], sums[1])
 	q.end()
 }

@@ -20,9 +20,9 @@ type quantiser struct {
 
 func newQuantiser() quantiser {
 	if magnitudes.Base == nil {
-		magnitudes = constant32("int8_magnitude", 0x7fffffff)
-		limits = constant32("int8_limit", 0x42fe0000)
-		oneFloat = constant32("int8_one", 0x3f800000)
+		magnitudes = constant(0x7fffffff)
+		limits = constant(0x42fe0000)
+		oneFloat = constant(0x3f800000)
 	}
 	return quantiser{
 		dst: Load(Param("dst"), GP64()), x: Load(Param("x"), GP64()), blocks: Load(Param("blocks"), GP64()),
@@ -56,19 +56,31 @@ func (q quantiser) scale(largest VecVirtual, limit, one Register) Register {
 	return reciprocal
 }
 
-// offset stores -128 times the sum of eight integers.
-func (q quantiser) offset(sum VecVirtual) {
-	s, other, total := sum.AsX(), XMM(), GP32()
-	VEXTRACTI128(U8(1), sum, other)
-	VPADDD(other, s, s)
-	VPSHUFD(U8(0x4e), s, other)
-	VPADDD(other, s, s)
-	VPSHUFD(U8(0xb1), s, other)
-	VPADDD(other, s, s)
-	VMOVD(s, total)
-	SHLL(U8(7), total)
-	NEGL(total)
-	MOVL(total, Mem{Base: q.dst, Disp: xOffset})
+// sums stores the offsets, -128 times the sums of the halves and of both, and the scale times
+// the sum of both; the halves' integers are given eight times added up.
+func (q quantiser) sums(first, second VecVirtual) {
+	a, b, other := first.AsX(), second.AsX(), XMM()
+	VEXTRACTI128(U8(1), first, other)
+	VPADDD(other, a, a)
+	VEXTRACTI128(U8(1), second, other)
+	VPADDD(other, b, b)
+	VPHADDD(b, a, a)
+	VPHADDD(a, a, a) // both sums, twice
+	VPHADDD(a, a, b) // their sum
+	zero := XMM()
+	VPXOR(zero, zero, zero)
+	for i, s := range []Register{b, a} {
+		VPSLLD(U8(7), s, other)
+		VPSUBD(other, zero, other)
+		if i == 0 {
+			VMOVD(other, Mem{Base: q.dst, Disp: xOffset})
+		} else {
+			VMOVQ(other, Mem{Base: q.dst, Disp: xHalfOffsets})
+		}
+	}
+	VCVTDQ2PS(b, b)
+	VMULSS(Mem{Base: q.dst, Disp: xScale}, b, b)
+	VMOVSS(b, Mem{Base: q.dst, Disp: xSum})
 }
 
 // end goes on to the next block, and holds the paths of blocks without values.
@@ -87,6 +99,6 @@ func (q quantiser) end() {
 	zero := YMM()
 	VPXOR(zero, zero, zero)
 	VMOVDQU(zero, Mem{Base: q.dst})
-	MOVL(U32(0), Mem{Base: q.dst, Disp: xOffset})
+	VMOVDQU(zero.AsX(), Mem{Base: q.dst, Disp: xOffset}) // offsets and sum
 	JMP(LabelRef("next"))
 }

@@ -1,4 +1,6 @@
-package kernel
+// Package blocktest makes random blocks for tests of arithmetic on stored weights: any bits
+// where a format allows any, scales that keep values near one.
+package blocktest
 
 import (
 	"encoding/binary"
@@ -7,9 +9,9 @@ import (
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 )
 
-// blockScales are where blocks of a type hold half-precision scales, beside magnitudes that
-// make values about one and, of a scale that is taken off or added, bring them around zero.
-var blockScales = map[gguf.Type]map[int]float32{
+// scales are where blocks of a type hold half-precision scales, beside magnitudes that make
+// values about one and, of an offset, bring them around zero.
+var scales = map[gguf.Type]map[int]float32{
 	gguf.TypeQ4_0: {0: 1. / 5}, gguf.TypeQ8_0: {0: 1. / 70},
 	gguf.TypeQ4_1: {0: 1. / 5, 2: -7.5 / 5}, gguf.TypeQ5_0: {0: 1. / 10}, gguf.TypeQ5_1: {0: 1. / 10, 2: -15.5 / 10},
 	gguf.TypeIQ4_NL: {0: 1. / 60}, gguf.TypeIQ4_XS: {0: 1. / 1000},
@@ -19,9 +21,18 @@ var blockScales = map[gguf.Type]map[int]float32{
 	gguf.TypeTQ2_0: {64: 1}, gguf.TypeIQ2_XXS: {0: 1. / 30}, gguf.TypeIQ3_S: {0: 1. / 100},
 }
 
-// RandomBlocks is so many elements of a block type: random bytes with scales that make them
-// about one.
-func RandomBlocks(r *rand.Rand, kind gguf.Type, elements int) []byte {
+// Types are the types that Blocks makes, in the order of their numbers.
+func Types() (kinds []gguf.Type) {
+	for kind := range gguf.TypeQ2_0 {
+		if _, ok := scales[kind]; ok {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
+}
+
+// Blocks is so many elements of a type, stored.
+func Blocks(r *rand.Rand, kind gguf.Type, elements int) []byte {
 	size := int(kind.BlockBytes())
 	raw := make([]byte, elements/int(kind.BlockLen())*size)
 	for i := range raw {
@@ -29,19 +40,9 @@ func RandomBlocks(r *rand.Rand, kind gguf.Type, elements int) []byte {
 	}
 	for b := 0; b < len(raw); b += size {
 		spread := float32(0.5 + r.Float64())
-		for at, scale := range blockScales[kind] {
+		for at, scale := range scales[kind] {
 			binary.LittleEndian.PutUint16(raw[b+at:], gguf.Float32ToFloat16(spread*scale))
 		}
 	}
 	return raw
-}
-
-// RandomBlockTypes are the types that RandomBlocks makes, in order.
-func RandomBlockTypes() (kinds []gguf.Type) {
-	for kind := range gguf.TypeQ2_0 {
-		if _, ok := blockScales[kind]; ok {
-			kinds = append(kinds, kind)
-		}
-	}
-	return kinds
 }
