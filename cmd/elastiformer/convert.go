@@ -95,10 +95,10 @@ func runConvert(ctx context.Context, opts convertOptions, std streams) (err erro
 	if err != nil {
 		return err
 	}
+	tryForward(c.model, e)
 	if e.BaseHash, err = routing.HashBase(c.file); err != nil {
 		return err
 	}
-	tryForward(c.model, e)
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}

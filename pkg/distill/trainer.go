@@ -74,6 +74,7 @@ func New(m *model.Model, e *routing.Elastic, data Data, heldOut [][]int32, o Opt
 	}
 	m.UseContext(o.Context)
 	e.Initialise(o.Seed)
+	e.WantGradients()
 	t := &Trainer{
 		Options: o, model: m, elastic: e, data: data, heldOut: heldOut,
 		params: e.Parameters(), teacher: tape.New(false), student: tape.New(true),

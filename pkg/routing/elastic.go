@@ -114,20 +114,25 @@ func newElastic(c model.Config, o Options) *Elastic {
 		}
 		for _, p := range o.LoRAOn {
 			out, in := e.projection(p)
-			e.layers[l].low[p] = &tape.LowRankFactors{A: tape.NewParam(o.LoRARank, in), B: tape.NewParam(out, o.LoRARank)}
+			e.layers[l].low[p] = &tape.LowRankFactors{A: parameter(o.LoRARank, in), B: parameter(out, o.LoRARank)}
 		}
 	}
 	return e
 }
 
+// parameter is an array of zeros, without a gradient as long as nothing is trained.
+func parameter(rows, cols int) *tape.Var {
+	return tape.NewConst(rows, cols, make([]float32, rows*cols))
+}
+
 func (e *Elastic) newRouter(s Selector) *router {
 	n, d := e.Units(s), e.Config.Width
-	r := &router{weight: tape.NewParam(n, d)}
+	r := &router{weight: parameter(n, d)}
 	if s.ofTokens() {
-		r.bias = tape.NewParam(1, 1)
+		r.bias = parameter(1, 1)
 	}
 	if e.Compensation {
-		r.skip = tape.NewParam(n, d)
+		r.skip = parameter(n, d)
 	}
 	return r
 }
@@ -241,6 +246,15 @@ func (e *Elastic) Parameters() []Parameter {
 		}
 	}
 	return out
+}
+
+// WantGradients gives every parameter a gradient of zeros, which recorded passes add to.
+func (e *Elastic) WantGradients() {
+	for _, p := range e.Parameters() {
+		if p.Grad == nil {
+			p.Var.Grad = make([]float32, len(p.Data))
+		}
+	}
 }
 
 // initialDeviation spreads the first scores: with equal scores every token would

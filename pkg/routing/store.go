@@ -49,7 +49,7 @@ type Table struct {
 type TableRow struct{ Budget, Compute, KL, Agreement float64 }
 
 // HashBase is the SHA-256, in hexadecimal, of a file's tensors: names, types,
-// dimensions and bytes in file order.
+// dimensions and bytes in file order. It keeps no more of the file in memory than a tensor.
 func HashBase(f *gguf.File) (string, error) {
 	h := sha256.New()
 	word := func(v uint64) { h.Write(binary.LittleEndian.AppendUint64(nil, v)) }
@@ -66,6 +66,7 @@ func HashBase(f *gguf.File) (string, error) {
 			return "", fmt.Errorf("routing: hashing tensor %q: %w", t.Name, err)
 		}
 		h.Write(data)
+		f.Release(t)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
