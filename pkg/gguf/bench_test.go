@@ -3,6 +3,9 @@ package gguf
 import (
 	"fmt"
 	"io"
+	"maps"
+	"math"
+	"slices"
 	"testing"
 )
 
@@ -49,7 +52,7 @@ func BenchmarkStrings(b *testing.B) {
 
 func BenchmarkDecode(b *testing.B) {
 	const elems = 1 << 16
-	for _, typ := range []Type{TypeF32, TypeF16, TypeBF16, TypeQ4_0, TypeQ8_0} {
+	for _, typ := range slices.Sorted(maps.Keys(codecs)) {
 		b.Run(typ.String(), func(b *testing.B) {
 			codec := mustCodec(b, typ)
 			src := make([]byte, elems/codec.BlockLen()*codec.BlockBytes())
@@ -57,6 +60,27 @@ func BenchmarkDecode(b *testing.B) {
 			b.SetBytes(4 * elems)
 			for b.Loop() {
 				codec.Decode(dst, src)
+			}
+		})
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	const elems = 1 << 13
+	src := make([]float32, elems) // [elems]
+	for i := range src {
+		src[i] = float32(math.Sin(float64(i * i)))
+	}
+	for _, typ := range slices.Sorted(maps.Keys(codecs)) {
+		codec := mustCodec(b, typ)
+		if !codec.CanEncode() {
+			continue
+		}
+		b.Run(typ.String(), func(b *testing.B) {
+			dst := make([]byte, elems/codec.BlockLen()*codec.BlockBytes())
+			b.SetBytes(4 * elems)
+			for b.Loop() {
+				codec.Encode(dst, src)
 			}
 		})
 	}

@@ -2,8 +2,10 @@ package gguf
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -41,7 +43,8 @@ func TestReferenceEncode(t *testing.T) {
 		}
 	}
 	t.Logf("tensors of equal bytes: %v", equal)
-	for typ, e := range want {
+	for _, typ := range slices.Sorted(maps.Keys(want)) {
+		e := want[typ]
 		t.Logf("%v: squared error %v, theirs %v", typ, got[typ], e)
 		if !(got[typ] <= 1.01*e) {
 			t.Errorf("%v: squared error %v, want %v or 1 %% more", typ, got[typ], e)

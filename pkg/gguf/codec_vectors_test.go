@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"maps"
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -55,10 +57,11 @@ func TestDecodeLikeGGML(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for typ, codec := range codecs {
+	for _, typ := range slices.Sorted(maps.Keys(codecs)) {
 		if typ == TypeF32 {
 			continue
 		}
+		codec := codecs[typ]
 		name := typ.String()
 		blocks := randomBlocks(typ, int(elements)/codec.BlockLen()*codec.BlockBytes())
 		first := vectorData(t, f, name+".blocks")
@@ -91,7 +94,8 @@ func TestDecodeLikeGGML(t *testing.T) {
 func TestEncodeLikeGGML(t *testing.T) {
 	f := vectors(t)
 	source := Float32s(vectorData(t, f, "source")) // [32, 256]
-	for typ, codec := range codecs {
+	for _, typ := range slices.Sorted(maps.Keys(codecs)) {
+		codec := codecs[typ]
 		if typ == TypeF32 || !codec.CanEncode() {
 			continue
 		}

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"runtime"
+	"slices"
 	"testing"
 )
 
@@ -144,4 +146,55 @@ func FuzzOpenSet(f *testing.F) {
 			t.Fatalf("%d parts opened, %d closed", opened, closed)
 		}
 	})
+}
+
+// FuzzBlocks decodes any bytes as blocks of any type, and encodes any finite numbers. Nothing may panic, and every element
+// and byte must be written, whatever stood there before. The seeds are the first blocks of ggml's vectors.
+func FuzzBlocks(f *testing.F) {
+	for typ, codec := range codecs {
+		f.Add(uint32(typ), randomBlocks(typ, 2*codec.BlockBytes()))
+		f.Add(uint32(typ), bytes.Repeat([]byte{0xff}, codec.BlockBytes()))
+		f.Add(uint32(typ), make([]byte, 4*codec.BlockLen()))
+	}
+	f.Fuzz(func(t *testing.T, number uint32, b []byte) {
+		codec, err := Type(number).Codec()
+		if err != nil {
+			if !errors.Is(err, ErrUnsupportedType) {
+				t.Fatalf("got %v, want ErrUnsupportedType", err)
+			}
+			return
+		}
+		b = b[:len(b)/codec.BlockBytes()*codec.BlockBytes()]
+		x := make([]float32, len(b)/codec.BlockBytes()*codec.BlockLen()) // [elements]
+		codec.Decode(x, b)
+		again := slices.Repeat([]float32{1.5}, len(x))
+		codec.Decode(again, b)
+		for i := range x {
+			if bitsOf(x[i]) != bitsOf(again[i]) {
+				t.Fatalf("%v: element %d: %v and %v", Type(number), i, x[i], again[i])
+			}
+		}
+		if codec.CanEncode() {
+			encodeTwice(t, codec, x)
+			encodeTwice(t, codec, Float32s(b[:len(b)/4/codec.BlockLen()*codec.BlockLen()*4]))
+		}
+	})
+}
+
+// encodeTwice encodes the finite values of x, whole blocks, over zeros and over ones: the bytes must be the same.
+func encodeTwice(t *testing.T, codec Codec, x []float32) {
+	t.Helper()
+	finite := slices.Clone(x)
+	for i, v := range finite {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			finite[i] = float32(i)
+		}
+	}
+	size := len(x) / codec.BlockLen() * codec.BlockBytes()
+	zeros, ones := make([]byte, size), bytes.Repeat([]byte{0xff}, size)
+	codec.Encode(zeros, finite)
+	codec.Encode(ones, finite)
+	if !bytes.Equal(zeros, ones) {
+		t.Fatalf("%T: what is encoded depends on what was there: % x and % x", codec, zeros, ones)
+	}
 }
