@@ -40,9 +40,12 @@
 //
 // # Elements
 //
-// Elements are stored in blocks: one number for F32, F16 and BF16; 32 numbers sharing a scale for Q8_0, Q4_0 and their like;
-// 256 with scales of parts of them for Q4_K and the other K and IQ formats. A [Codec] translates between blocks and float32. The codecs here are plain and exact: they are what faster code
-// elsewhere is tested against. A tensor of a type that has no codec can still be listed and copied.
+// Elements are stored in blocks: one number for F32, F16 and BF16; 32 numbers sharing a scale for Q8_0, Q4_0 and their
+// like; 256 for the K and IQ formats, whose groups of 16 or 32 have small scales that are multiples of a common one. A
+// [Codec] translates between blocks and float32; every type has one but integers, F64 and those that ggml uses within
+// products alone (Q8_1, Q8_K). The codecs here are plain and exact: they decode to the bits that ggml decodes to, and are
+// what faster code elsewhere is tested against. Some are only read; what is written has the bytes of ggml's quantisers
+// without an importance matrix. A tensor of a type that has no codec can still be listed and copied.
 //
 // # Writing
 //

@@ -149,7 +149,7 @@ func FuzzOpenSet(f *testing.F) {
 }
 
 // FuzzBlocks decodes any bytes as blocks of any type, and encodes any finite numbers. Nothing may panic, and every element
-// and byte must be written, whatever stood there before. The seeds are the first blocks of ggml's vectors.
+// and byte must be written, whatever stood there before. The seeds are random blocks, zeros and ones of every type.
 func FuzzBlocks(f *testing.F) {
 	for typ, codec := range codecs {
 		f.Add(uint32(typ), randomBlocks(typ, 2*codec.BlockBytes()))
