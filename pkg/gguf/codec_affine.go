@@ -47,7 +47,7 @@ func (f *affineFit) fit(src []float32) *affineBlock {
 }
 
 // shareScale writes x as whole numbers 0..most of one unit, which it returns as a half-precision number, widened. The
-// largest of x becomes most; what is negative counts as zero.
+// largest of x, none of which is negative, becomes most.
 func shareScale(whole []byte, x []float32, most byte) float32 {
 	var largest float32
 	for _, v := range x {
