@@ -30,14 +30,30 @@ func (b Blocks) PackInt8(dst, src []byte, blocks int) {
 	}
 }
 
-// put adds the levels of an output to an empty block.
+// put writes the levels of an output to a block.
 func (l *int8Layout) put(block []byte, levels *[int8Groups]uint32, o int) {
 	for _, p := range l.planes {
-		mask := p.mask()
-		for g, v := range levels {
-			at, bit := p.vector(g)
-			word := block[at+4*o:][:4]
-			binary.LittleEndian.PutUint32(word, binary.LittleEndian.Uint32(word)|v>>p.base&mask<<bit)
+		var words [int8Groups]uint32 // (width)
+		base := p.base & 7
+		switch p.width {
+		case 8:
+			words = *levels
+		case 4:
+			for i := range words[:4] {
+				words[i] = levels[2*i]&fourBits | levels[2*i+1]&fourBits<<4
+			}
+		case 2:
+			for i := range words[:2] {
+				four := levels[4*i : 4*i+4]
+				words[i] = four[0]>>base&twoBits | four[1]>>base&twoBits<<2 | four[2]>>base&twoBits<<4 | four[3]>>base&twoBits<<6
+			}
+		case 1:
+			for i, v := range levels {
+				words[0] |= v >> base & oneBit << (i & 7)
+			}
+		}
+		for i, word := range words[:p.width] {
+			binary.LittleEndian.PutUint32(block[p.at+i*int8GroupBytes+4*o:], word)
 		}
 	}
 }
@@ -53,40 +69,67 @@ const (
 // levels are those of 32 inputs, number k in a stored block, four in a word. gguf's codecs
 // describe the formats.
 func (b Blocks) levels(dst *[int8Groups]uint32, stored []byte, k int) {
-	word := func(at, i int) uint32 { return binary.LittleEndian.Uint32(stored[at+4*i:]) }
 	half, row := k/4, k%4 // of formats whose rows of 32 lie on one another, four in each half
-	for i := range dst {
-		var v uint32
-		switch b {
-		case Q8:
-			v = word(2, i) ^ upperBits
-		case Q4, IQ4NL:
-			v = word(2, i%4) >> (i / 4 * 4) & fourBits
-		case Q41:
-			v = word(4, i%4) >> (i / 4 * 4) & fourBits
-		case Q50:
-			v = word(6, i%4)>>(i/4*4)&fourBits | spread(word(2, 0)>>(4*i))<<4
-		case Q51:
-			v = word(8, i%4)>>(i/4*4)&fourBits | spread(word(4, 0)>>(4*i))<<4
-		case IQ4XS:
-			v = word(8+16*k, i%4) >> (i / 4 * 4) & fourBits
-		case Q2K:
-			v = word(16+32*half, i) >> (2 * row) & twoBits
-		case Q3K:
-			v = word(32+32*half, i)>>(2*row)&twoBits | word(0, i)>>k&oneBit<<2
-		case Q4K:
-			v = word(16+k/2*32, i) >> (k % 2 * 4) & fourBits
-		case Q5K:
-			v = word(48+k/2*32, i)>>(k%2*4)&fourBits | word(16, i)>>k&oneBit<<4
-		case Q6K:
-			v = word(64*half+32*(row%2), i)>>(row/2*4)&fourBits | word(128+32*half, i)>>(2*row)&twoBits<<4
+	clear(dst[:])
+	switch b {
+	case Q8:
+		for i := range dst {
+			dst[i] = binary.LittleEndian.Uint32(stored[2+4*i:]) ^ upperBits
 		}
-		dst[i] = v
+	case Q4, IQ4NL:
+		addHalves(dst, stored[2:])
+	case Q41:
+		addHalves(dst, stored[4:])
+	case Q50:
+		addHalves(dst, stored[6:])
+		addFifth(dst, stored[2:])
+	case Q51:
+		addHalves(dst, stored[8:])
+		addFifth(dst, stored[4:])
+	case IQ4XS:
+		addHalves(dst, stored[8+16*k:])
+	case Q2K:
+		addBits(dst, stored[16+32*half:], 2*row, twoBits, 0)
+	case Q3K:
+		addBits(dst, stored[32+32*half:], 2*row, twoBits, 0)
+		addBits(dst, stored, k, oneBit, 2)
+	case Q4K:
+		addBits(dst, stored[16+k/2*32:], k%2*4, fourBits, 0)
+	case Q5K:
+		addBits(dst, stored[48+k/2*32:], k%2*4, fourBits, 0)
+		addBits(dst, stored[16:], k, oneBit, 4)
+	case Q6K:
+		addBits(dst, stored[64*half+32*(row%2):], row/2*4, fourBits, 0)
+		addBits(dst, stored[128+32*half:], 2*row, twoBits, 4)
 	}
 }
 
-// spread puts the lowest four bits into four bytes.
-func spread(bits uint32) uint32 { return bits&1 | bits&2<<7 | bits&4<<14 | bits&8<<21 }
+// addHalves adds the halves of 16 bytes: 16 lower ones, then the upper ones.
+func addHalves(dst *[int8Groups]uint32, src []byte) {
+	src = src[:Int8Len/2]
+	for i := range int8Groups / 2 {
+		v := binary.LittleEndian.Uint32(src[4*i:])
+		dst[i] |= v & fourBits
+		dst[i+int8Groups/2] |= v >> 4 & fourBits
+	}
+}
+
+// addFifth adds 32 bits as bit 4 of each level.
+func addFifth(dst *[int8Groups]uint32, src []byte) {
+	bits := binary.LittleEndian.Uint32(src)
+	for i := range dst {
+		b := bits >> (4 * i & 31)
+		dst[i] |= (b&1 | b&2<<7 | b&4<<14 | b&8<<21) << 4
+	}
+}
+
+// addBits adds bits of 32 bytes, from bit shift on, as bits base and up of each level.
+func addBits(dst *[int8Groups]uint32, src []byte, shift int, mask uint32, base int) {
+	src, shift, base = src[:Int8Len], shift&7, base&7
+	for i := range dst {
+		dst[i] |= binary.LittleEndian.Uint32(src[4*i:]) >> shift & mask << base
+	}
+}
 
 // putScales writes the scales of output o of a block, number k of the stored one, and those of
 // its super-block.

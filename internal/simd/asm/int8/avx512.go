@@ -50,8 +50,8 @@ func tile512(f format, s tile) {
 			}
 		}
 		size := groups / f.parts()
-		for g := part * size; g < (part+1)*size; g++ {
-			c.multiply(g)
+		for g := part * size; g < (part+1)*size; g += 2 {
+			c.multiplyPair(g)
 		}
 		c.scale(part)
 	}
@@ -84,12 +84,34 @@ func (c *code512) destinations(f func(r, p int, m Mem)) {
 	}
 }
 
-// multiply adds one group's products.
-func (c *code512) multiply(group int) {
-	w := make([]Register, c.panels)
-	for p := range w {
-		w[p] = c.level(p, group)
+// multiplyPair adds the products of two groups, which share bytes if their levels have a plane
+// of 4 bits. These are read once, if there are registers to keep them.
+func (c *code512) multiplyPair(group int) {
+	first, second := make([]Register, c.panels), make([]Register, c.panels)
+	if c.planes()[0].width == 4 && (len(c.planes()) == 1 || c.rows == 1) {
+		for p := range first {
+			shared := ZMM()
+			VMOVDQU8(c.wAt(p, c.planes()[0].vector(group)), shared)
+			first[p], second[p] = ZMM(), shared
+			c.level(p, group, shared, first[p])
+			c.level(p, group+1, shared, second[p])
+		}
+		c.multiply(group, first)
+		c.multiply(group+1, second)
+		return
 	}
+	for g := group; g < group+2; g++ {
+		for p := range first {
+			first[p] = ZMM()
+			c.level(p, g, c.wAt(p, c.planes()[0].vector(g)), first[p])
+		}
+		c.multiply(g, first)
+	}
+}
+
+// multiply adds the products of a group of activations and levels, of which w has a register
+// per panel.
+func (c *code512) multiply(group int, w []Register) {
 	x := ZMM()
 	for r := range c.rows {
 		VPBROADCASTD(c.xAt(r, group*groupInputs), x)
@@ -104,46 +126,37 @@ func (c *code512) multiply(group int) {
 // With 8-bit weights it measured slower than without.
 const ahead512 = 4096
 
-// level is a panel's levels of a group.
-func (c *code512) level(p, group int) Register {
-	v := ZMM()
+// level sets v to a panel's levels of a group, of which from has the first plane.
+func (c *code512) level(p, group int, from Op, v Register) {
 	if c.bits == 8 {
-		VMOVDQU8(c.wAt(p, group*groupBytes), v)
-		return v
+		VMOVDQU8(from, v)
+		return
 	}
 	for i, plane := range c.planes() {
-		from := c.wAt(p, plane.vector(group))
 		if c.rows == 1 && plane.bit(group) == 0 {
 			PREFETCHT0(c.wAt(p, plane.vector(group)+ahead512))
 		}
 		up := c.shift() + plane.base - plane.bit(group)
 		if i == 0 {
-			and512(from, up, c.masks[i], v)
+			if up != 0 {
+				shift512(from, up, v)
+				from = v
+			}
+			VPANDD(from, c.masks[i], v)
 			continue
 		}
 		t := ZMM()
-		shift512(from, up, t)
+		shift512(c.wAt(p, plane.vector(group)), up, t)
 		const orAnd = 0xf8 // the destination or both others
 		VPTERNLOGD(U8(orAnd), c.masks[i], t, v)
 	}
 	if c.table {
 		VPSHUFB(v, c.values, v)
 	}
-	return v
-}
-
-// and512 shifts bytes up or, if negative, down and masks them.
-func and512(from Mem, up int, mask, v Register) {
-	if up == 0 {
-		VPANDD(from, mask, v)
-		return
-	}
-	shift512(from, up, v)
-	VPANDD(mask, v, v)
 }
 
 // shift512 shifts pairs of bytes up or, if negative, down.
-func shift512(from Mem, up int, v Register) {
+func shift512(from Op, up int, v Register) {
 	switch {
 	case up > 0:
 		VPSLLW(U8(up), from, v)
