@@ -31,12 +31,17 @@ func Types() (kinds []gguf.Type) {
 	return kinds
 }
 
-// Blocks is so many elements of a type, stored.
+// Blocks is so many elements of a type, stored: of one of Types, or floats of any size, below 2.
 func Blocks(r *rand.Rand, kind gguf.Type, elements int) []byte {
 	size := int(kind.BlockBytes())
 	raw := make([]byte, elements/int(kind.BlockLen())*size)
 	for i := range raw {
 		raw[i] = byte(r.Uint32())
+	}
+	if size <= 4 {
+		for i := range raw {
+			raw[i] &^= 0x40 // the upper bit of an exponent
+		}
 	}
 	for b := 0; b < len(raw); b += size {
 		spread := float32(0.5 + r.Float64())

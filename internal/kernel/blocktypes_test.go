@@ -87,3 +87,44 @@ func TestUnitsWithinBlocks(t *testing.T) {
 		}
 	}
 }
+
+// Columns of whole blocks, or of 32 of a longer one, are what selections are made of.
+func TestBlockLen(t *testing.T) {
+	r := newRand(23)
+	for _, kind := range blocktest.Types() {
+		w, _ := blockWeight(t, r, 1, 256, kind)
+		if got := w.BlockLen(); got != 32 {
+			t.Errorf("%v: %d, want 32", kind, got)
+		}
+	}
+	if got := kernel.DenseWeight(zeroMat(1, 256)).BlockLen(); got != 1 {
+		t.Errorf("float32: %d, want 1", got)
+	}
+}
+
+// A part of a stacked tensor is a weight wherever its bytes begin.
+func TestWeightsOfStackedTensors(t *testing.T) {
+	r := newRand(24)
+	const experts, rows, cols = 3, 5, 256
+	for _, kind := range append(blocktest.Types(), gguf.TypeF32, gguf.TypeF16, gguf.TypeBF16) {
+		codec, err := kind.Codec()
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := rows * cols / codec.BlockLen() * codec.BlockBytes()
+		stacked := make([]byte, 1+experts*size)[1:]
+		copy(stacked, blocktest.Blocks(r, kind, experts*rows*cols))
+		for e := range experts {
+			raw := stacked[e*size : (e+1)*size]
+			want := zeroMat(rows, cols)
+			codec.Decode(want.Data, raw)
+			w, err := kernel.NewWeight(rows, cols, kind, raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			row := make([]float32, cols)
+			w.Row(row, 3)
+			same(t, fmt.Sprintf("%v, expert %d", kind, e), kernel.NewMat(1, cols, row), want.RowRange(3, 4))
+		}
+	}
+}

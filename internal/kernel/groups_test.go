@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/elastiformer/elastiformer/internal/blocktest"
 	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 )
@@ -124,17 +125,20 @@ func testGroups(t *testing.T, r *rand.Rand, rows, width, units, other, weights i
 // only one unit adds to a row.
 func TestGroupsOfIntegers(t *testing.T) {
 	r := newRand(12)
-	for _, kind := range []gguf.Type{gguf.TypeQ8_0, gguf.TypeQ4_0} {
-		const rows, width, units, other = 37, 32, 3, 96
+	for _, kind := range blocktest.Types() {
+		const rows, width, units, other = 37, 32, 8, 256
+		if !kernel.Repackable(kind, other, units*width) {
+			continue
+		}
 		g := &kernel.Groups{Start: []int{0}}
-		for u := range units { // row i takes unit i mod 3
+		for u := range units { // row i takes one unit
 			for i := u; i < rows; i += units {
 				g.Rows = append(g.Rows, int32(i))
 			}
 			g.Start = append(g.Start, len(g.Rows))
 		}
-		up, _ := randomWeight(t, r, units*width, other, kind)
-		down, _ := randomWeight(t, r, other, units*width, kind)
+		up, _ := blockWeight(t, r, units*width, other, kind)
+		down, _ := blockWeight(t, r, other, units*width, kind)
 		up.Pack(true, nil)
 		down.Pack(true, nil)
 		a := randomMat(r, rows, other, 0)

@@ -93,13 +93,14 @@ func DenseWeight(m Mat) Weight { return Weight{Rows: m.Rows, Cols: m.Cols, dense
 // storage.
 func (w Weight) Dense() (m Mat, ok bool) { return w.dense, w.codec == nil }
 
-// BlockLen is the number of consecutive columns that are decoded together: 1, or the
-// block length of a block-quantised type.
+// BlockLen is what the bounds of columns should be multiples of, for heads and experts: 1, or
+// 32 for a type of blocks. Products of integers take no other bounds. Blocks of 256 may
+// be cut there: only where their values are decoded is that more work at both ends.
 func (w Weight) BlockLen() int {
 	if w.codec == nil {
 		return 1
 	}
-	return w.codec.BlockLen()
+	return min(quantCols, w.codec.BlockLen())
 }
 
 // RowRange views rows [lo, hi): the outputs of a head or an expert.
