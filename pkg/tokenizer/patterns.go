@@ -4,9 +4,9 @@ import "strings"
 
 // The patterns by which pre-tokenizers cut text, in the syntax of .NET, which is regexp2's: [a-[b]] is a without b, and
 // \s, \p{L} and the like know all of Unicode. They are facts of the format: a name under tokenizer.ggml.pre stands for
-// what llama.cpp does at that name (src/llama-vocab.cpp, llm_tokenizer_bpe; src/unicode.cpp for the four names of steps
-// that are no patterns), which is not always what the tokenizer.json of the model says: llama.cpp does not tell upper
-// from lower case letters outside ASCII.
+// what llama.cpp does at that name (llm_tokenizer_bpe in src/llama-vocab.cpp, and the steps it has written out in
+// src/unicode.cpp), which is not always what the tokenizer.json of the model says: llama.cpp does not tell upper
+// from lower case letters outside ASCII, and no range of characters in it holds a blank outside ASCII.
 const (
 	// contraction is what is left of an English word behind an apostrophe, in either case.
 	contraction = `'(?:[sStTmMdD]|[rR][eE]|[vV][eE]|[lL][lL])`
@@ -22,15 +22,13 @@ const (
 	beforeDigits = contraction + `|[^\r\n\p{L}\p{N}]?\p{L}+|`
 	behindDigits = `| ?[^\s\p{L}\p{N}]+[\r\n]*` + lineEnds + spaces
 
-	patternLlama3 = beforeDigits + patternThree + behindDigits
-	patternQwen2  = beforeDigits + patternDigit + behindDigits
-	patternCPM5   = beforeDigits + patternRun + behindDigits
-	patternQwen35 = contraction + `|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*` + lineEnds + spaces
-	patternJais2  = beforeDigits + patternThree + `| ?[^\s\p{L}\p{N}]+[\r\n]*` + lineEnds +
-		`|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s`
+	patternLlama3  = beforeDigits + patternThree + behindDigits
+	patternQwen2   = beforeDigits + patternDigit + behindDigits
+	patternCPM5    = beforeDigits + patternRun + behindDigits
+	patternQwen35  = contraction + `|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*` + lineEnds + spaces
 	patternBailing = beforeDigits + patternDigit + `| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]` + spaces
 	patternSeed    = beforeDigits + patternDigit + `| ?[^\s\p{L}\p{N}\r\n]+` + lineEnds + spaces
-	patternExaone  = contraction + `|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]` + spaces
+	patternExaone  = contraction + `|[^\r\n\p{L}\p{N}]?\p{L}(?:[\p{L}\p{M}]+| \p{L})*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]` + spaces
 
 	// The family of GPT-4o: a word may begin with capitals, and none stands behind a small letter.
 	behindWords = `| ?[^\s\p{L}\p{N}]+[\r\n/]*` + lineEnds + spaces
@@ -58,8 +56,8 @@ const (
 	patternTrailing     = `\s+\z` // .NET's $ would also match before a last line end
 	patternDeepSeekWord = "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+" +
 		`| ?[\p{P}\p{S}]+[\r\n]*` + lineEnds + spaces
-	patternDeepSeekMarks = "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+"
-	patternEastAsian     = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"
+	patternDeepSeekMarks = "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3001-\u3002]+"
+	patternEastAsian     = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff-[\\s]]+"
 	patternKanaHan       = "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
 	patternYoutuScripts  = "[\uac00-\ud7a3\u3131-\u318e]+" +
 		"|[\uff01\u2026\u201c\u201d\u2018\u2019\u2014\uff1a\uff1b\uff0c\u3001-\u303f\ufe30-\ufe4f]+" +
@@ -73,10 +71,11 @@ const (
 		`|[^\r\n\p{L}\p{N}]?[\p{L}-[` + hanRanges + `]]+(?:` + contraction + `)?|\p{N}{1,3}` + behindDigits
 )
 
-// Names of steps that are no pattern: regexp2 would need quadratic time, or could not express them.
+// Names of steps that are no pattern.
 const (
-	stepThousands      = "thousands"       // a run of numbers, in threes from its end
-	stepASCIIThousands = "ascii thousands" // before every third ASCII digit from the end of a run
+	stepThousands      = "thousands"       // splitThousands
+	stepASCIIThousands = "ascii thousands" // splitASCIIThousands
+	stepBlanks         = "blanks"          // splitBlanks
 )
 
 // patternDeepSeekLetters is a run of letters that have case, as DeepSeek-LLM lists them.

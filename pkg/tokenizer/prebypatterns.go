@@ -35,16 +35,20 @@ var written = []struct {
 	{[]string{writtenGPT4o}, false, "gpt-4o"},
 	{[]string{writtenCamelStart + `*` + writtenCamelEnd + `+|` + writtenCamelStart + `+` + writtenCamelEnd + `*|\p{N}` + behindWords}, true, "tekken"},
 	{[]string{`\d{1,3}(?=(?:\d{3})*\b)`, writtenGPT4o}, false, "tiny_aya"},
-	{[]string{"[\r\n]", `\s?\p{L}+`, `\s?\p{P}+`, patternEastAsian, patternDigit}, false, "deepseek-coder"},
-	{[]string{"[\r\n]", patternDeepSeekLetters, patternDeepSeekMarks, `\s+$`, patternEastAsian, patternDigit}, false, "deepseek-llm"},
+	{[]string{"[\r\n]", `\s?\p{L}+`, `\s?\p{P}+`, writtenEastAsian, patternDigit}, false, "deepseek-coder"},
+	{[]string{"[\r\n]", patternDeepSeekLetters, writtenDeepSeekMarks, `\s+$`, writtenEastAsian, patternDigit}, false, "deepseek-llm"},
 	{[]string{patternThree, patternKanaHan, writtenDeepSeek}, false, "deepseek-v3"},
 	{[]string{patternBloom}, false, "bloom"},
 	{[]string{patternBloom, patternDigit}, false, "viking"},
 }
 
-// writtenDeepSeek has line ends as such, not escaped.
-const writtenDeepSeek = "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+" +
-	"| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"
+// The patterns of DeepSeek's models as a tokenizer.json writes them: line ends as such, not escaped.
+const (
+	writtenEastAsian     = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"
+	writtenDeepSeekMarks = "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+"
+	writtenDeepSeek      = "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+" +
+		"| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"
+)
 
 // PreByPatterns finds the name for tokenizer.ggml.pre of a Hugging Face tokenizer. patterns are those of the elements of
 // its pre_tokenizer, in order: a Split's own; GPT2Pattern for a ByteLevel with use_regex, which is the default, and

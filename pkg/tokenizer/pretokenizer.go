@@ -48,7 +48,7 @@ func tablePreTokenizers() map[string]preTokenizer {
 	add(cut(patternQwen35), "qwen35")
 	add(cut(patternLines, patternQwen2), "laguna")
 	add(preTokenizer{steps: []string{patternThree, patternCPM5}, ignoreMerges: true}, "minicpm5")
-	add(cut(patternJais2), "jais-2")
+	add(cut(patternLlama3, stepBlanks), "jais-2")
 	add(cut(patternBailing), "bailingmoe", "bailingmoe2", "llada-moe")
 	add(cut(patternSeed), "seed-coder")
 	add(cut(patternExaone), "exaone-moe")

@@ -1,7 +1,9 @@
 package tokenizer
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -17,8 +19,8 @@ const (
 // sentencePiece is the algorithm of SentencePiece's byte-pair encoding.
 type sentencePiece struct {
 	ids     map[string]int32
-	scores  []float32 // (V)
-	texts   []string  // (V) what a token stands for
+	ranks   []int32  // (V) 0 for the highest score, equal for equal scores
+	texts   []string // (V) what a token stands for
 	bytes   [256]int32
 	longest int // bytes of the longest token
 	prefix  bool
@@ -29,25 +31,20 @@ type sentencePiece struct {
 	wordwise bool
 }
 
-func newSentencePiece(v *Vocabulary) (*sentencePiece, error) {
+func newSentencePiece(v *Vocabulary, ids map[string]int32) (*sentencePiece, error) {
 	s := &sentencePiece{
-		ids:      make(map[string]int32, len(v.Tokens)),
-		scores:   v.Scores,
+		ids:      ids,
+		ranks:    rankScores(v.Scores),
 		texts:    make([]string, len(v.Tokens)),
 		prefix:   v.AddSpacePrefix,
 		wordwise: true,
 	}
 	for i, token := range v.Tokens {
-		id := int32(i)
-		if other, taken := s.ids[token]; taken {
-			return nil, fmt.Errorf("key %q: tokens %d and %d are both %q", keyTokens, other, id, token)
-		}
-		s.ids[token] = id
 		s.longest = max(s.longest, len(token))
 		s.wordwise = s.wordwise && !joinsWords(token)
-		text, err := tokenText(token, v.Types[i])
+		text, err := pieceText(token, v.Types[i])
 		if err != nil {
-			return nil, fmt.Errorf("key %q: token %d: %w", keyTokens, id, err)
+			return nil, fmt.Errorf("%w: key %q: token %d: %w", ErrVocabulary, keyTokens, i, err)
 		}
 		s.texts[i] = text
 	}
@@ -59,24 +56,29 @@ func joinsWords(token string) bool {
 	return strings.Contains(strings.TrimLeft(token, space), space)
 }
 
-// tokenText returns what a token stands for; nothing for those without text.
-func tokenText(token string, typ TokenType) (string, error) {
+// pieceText returns what a token stands for; nothing for those without text.
+func pieceText(token string, typ TokenType) (string, error) {
 	switch typ {
 	case TypeNormal:
 		return strings.ReplaceAll(token, space, " "), nil
 	case TypeUserDefined:
 		return token, nil
 	case TypeByte:
-		hex, ok := strings.CutPrefix(token, "<0x")
-		hex, end := strings.CutSuffix(hex, ">")
-		b, err := strconv.ParseUint(hex, 16, 8)
-		if !ok || !end || len(hex) != 2 || err != nil {
-			return "", fmt.Errorf("%q is no byte token", token)
-		}
-		return string([]byte{byte(b)}), nil
+		return byteText(token)
 	default:
 		return "", nil
 	}
+}
+
+// byteText returns the byte that a token <0xNN> stands for.
+func byteText(token string) (string, error) {
+	hex, ok := strings.CutPrefix(token, "<0x")
+	hex, end := strings.CutSuffix(hex, ">")
+	b, err := strconv.ParseUint(hex, 16, 8)
+	if !ok || !end || len(hex) != 2 || err != nil {
+		return "", fmt.Errorf("%q is no byte token", token)
+	}
+	return string([]byte{byte(b)}), nil
 }
 
 // findBytes finds the token for each byte: <0xNN>, else the byte itself, else the
@@ -89,7 +91,7 @@ func (s *sentencePiece) findBytes(unknown int32) error {
 		}
 		if !ok {
 			if id = unknown; id == NoToken {
-				return fmt.Errorf("key %q: no token for byte 0x%02X and no unknown token", keyTokens, b)
+				return fmt.Errorf("%w: key %q: no token for byte 0x%02X and no unknown token", ErrVocabulary, keyTokens, b)
 			}
 		}
 		s.bytes[b] = id
@@ -105,20 +107,38 @@ func (s *sentencePiece) text(id int32, first bool) string {
 	return text
 }
 
-func (s *sentencePiece) encode(dst []int32, text string, first bool) []int32 {
-	if first && s.prefix {
+// rankScores numbers scores from the highest down.
+func rankScores(scores []float32) []int32 {
+	order := slices.Clone(scores)
+	slices.SortFunc(order, func(a, b float32) int { return cmp.Compare(b, a) })
+	order = slices.Compact(order)
+	ranks := make([]int32, len(scores))
+	for i, score := range scores {
+		rank, _ := slices.BinarySearchFunc(order, score, func(a, b float32) int { return cmp.Compare(b, a) })
+		ranks[i] = int32(rank)
+	}
+	return ranks
+}
+
+func (s *sentencePiece) session() session {
+	m := &pieceMerger{sentencePiece: s}
+	m.pairs = m
+	return m
+}
+
+func (m *pieceMerger) encode(dst []int32, text string, first bool) []int32 {
+	if first && m.prefix {
 		text = " " + text
 	}
 	text = strings.ReplaceAll(text, " ", space)
-	m := merger{sentencePiece: s}
 	// The characters of invalid UTF-8 may reach into the next word.
-	wordwise := s.wordwise && utf8.ValidString(text)
+	wordwise := m.wordwise && utf8.ValidString(text)
 	for text != "" {
 		end := len(text)
 		if wordwise {
 			end = wordEnd(text)
 		}
-		dst = m.encode(dst, text[:end])
+		dst = m.encodeWord(dst, text[:end])
 		text = text[end:]
 	}
 	return dst
@@ -133,52 +153,35 @@ func wordEnd(text string) int {
 	return len(text)
 }
 
-// merger encodes stretches of text one after the other, in the same memory.
-type merger struct {
+// pieceMerger encodes words one after the other, in the same memory.
+type pieceMerger struct {
 	*sentencePiece
-	word    string
-	symbols []symbol
-	queue   []pair // heap
+	merger
+	word string
 }
 
-// symbol is a piece of the word: n bytes from start, in a linked list. n is 0 once
-// it has been joined to the symbol before it.
-type symbol struct {
-	start, n   int
-	prev, next int // index of a symbol, or -1
+// rank has two neighbours joined if together they spell a token.
+func (m *pieceMerger) rank(left, right *symbol) (rank, id int32, ok bool) {
+	size := left.n + right.n
+	if size > m.longest {
+		return 0, 0, false
+	}
+	if id, ok = m.ids[m.word[left.start:left.start+size]]; ok {
+		rank = m.ranks[id]
+	}
+	return rank, id, ok
 }
 
-// pair is two neighbouring symbols that together spell a token. It is stale, and
-// passed over, when one of them has changed since, which the size shows.
-type pair struct {
-	left, right int
-	size        int // bytes
-	score       float32
-}
-
-// before orders pairs: the highest score first, of equal ones the leftmost.
-func (p pair) before(q pair) bool {
-	return p.score > q.score || p.score == q.score && p.left < q.left
-}
-
-// encode appends the ids of word. A word of n characters makes at most 3n pairs,
-// each put into and taken out of the heap once: O(n log n).
-func (m *merger) encode(dst []int32, word string) []int32 {
+// encodeWord appends the ids of word, whose symbols are its characters.
+func (m *pieceMerger) encodeWord(dst []int32, word string) []int32 {
 	m.word = word
-	m.symbols = m.symbols[:0]
+	m.reset()
 	for i := 0; i < len(word); {
 		n := min(sequenceLen(word[i]), len(word)-i)
-		at := len(m.symbols)
-		m.symbols = append(m.symbols, symbol{start: i, n: n, prev: at - 1, next: at + 1})
+		m.add(n, NoToken)
 		i += n
 	}
-	m.symbols[len(m.symbols)-1].next = -1
-	for i := range len(m.symbols) - 1 {
-		m.consider(i, i+1)
-	}
-	for len(m.queue) > 0 {
-		m.join(m.pop())
-	}
+	m.merge()
 	for i := 0; i != -1; i = m.symbols[i].next {
 		sym := m.symbols[i]
 		piece := word[sym.start : sym.start+sym.n]
@@ -206,78 +209,4 @@ func sequenceLen(b byte) int {
 	default:
 		return 1
 	}
-}
-
-// join joins the symbols of p, unless p is stale, and considers the new
-// neighbours.
-func (m *merger) join(p pair) {
-	left, right := &m.symbols[p.left], &m.symbols[p.right]
-	if left.n == 0 || right.n == 0 || left.n+right.n != p.size {
-		return
-	}
-	left.n += right.n
-	right.n = 0
-	left.next = right.next
-	if right.next >= 0 {
-		m.symbols[right.next].prev = p.left
-	}
-	m.consider(left.prev, p.left)
-	m.consider(p.left, left.next)
-}
-
-// consider queues two neighbours if together they spell a token.
-func (m *merger) consider(left, right int) {
-	if left < 0 || right < 0 {
-		return
-	}
-	start, size := m.symbols[left].start, m.symbols[left].n+m.symbols[right].n
-	if size > m.longest {
-		return
-	}
-	if id, ok := m.ids[m.word[start:start+size]]; ok {
-		m.push(pair{left: left, right: right, size: size, score: m.scores[id]})
-	}
-}
-
-// push and pop are a binary heap written out: container/heap would allocate for
-// every pair.
-func (m *merger) push(p pair) {
-	m.queue = append(m.queue, p)
-	q := m.queue
-	i := len(q) - 1
-	for i > 0 {
-		parent := (i - 1) / 2
-		if !p.before(q[parent]) {
-			break
-		}
-		q[i] = q[parent]
-		i = parent
-	}
-	q[i] = p
-}
-
-func (m *merger) pop() pair {
-	q := m.queue
-	top, last := q[0], q[len(q)-1]
-	q = q[:len(q)-1]
-	i := 0
-	for {
-		child := 2*i + 1
-		if child >= len(q) {
-			break
-		}
-		if child+1 < len(q) && q[child+1].before(q[child]) {
-			child++
-		}
-		if !q[child].before(last) {
-			break
-		}
-		q[i] = q[child]
-		i = child
-	}
-	if len(q) > 0 {
-		q[i] = last
-	}
-	m.queue = q
-	return top
 }

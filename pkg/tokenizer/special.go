@@ -58,10 +58,13 @@ func endOfGeneration(v *Vocabulary) map[int32]bool {
 			ends[int32(id)] = true
 		}
 	}
-	for _, id := range append([]int32{v.BOS, v.EOS}, v.EndOfGeneration...) {
+	for _, id := range append([]int32{v.EOS}, v.EndOfGeneration...) {
 		if id != NoToken {
 			ends[id] = true
 		}
+	}
+	if v.BOS != NoToken && v.Types[v.BOS] == TypeControl {
+		ends[v.BOS] = true
 	}
 	return ends
 }

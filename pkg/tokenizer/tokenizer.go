@@ -16,21 +16,40 @@ type Tokenizer struct {
 
 // algorithm is what differs between tokenizer models.
 type algorithm interface {
+	// session returns working memory for one text.
+	session() session
+	// text returns the bytes a token stands for, which may be part of a UTF-8
+	// sequence. first tells that the token opens the text or follows a special
+	// one. Special tokens are not asked for.
+	text(id int32, first bool) string
+}
+
+// session encodes the stretches of one text.
+type session interface {
 	// encode appends the ids of a stretch of text that contains no special
 	// token. first is true where the stretch opens the text or follows a special
 	// token.
 	encode(dst []int32, text string, first bool) []int32
-	// text returns the bytes a token stands for, which may be part of a UTF-8
-	// sequence. first is as for encode. Special tokens are not asked for.
-	text(id int32, first bool) string
+}
+
+// otherModels names the algorithms of models that llama.cpp knows and this package does not.
+var otherModels = map[string]string{
+	"bert":   "WordPiece",
+	"t5":     "unigram",
+	"rwkv":   "greedy longest match",
+	"plamo2": "longest match by table",
+	"gemma4": "byte-pair encoding of characters",
 }
 
 // supported tells whether there is an algorithm for a tokenizer model.
 func supported(model string) error {
-	if model != modelSentencePiece {
-		return fmt.Errorf("tokenizer: %w %q", ErrUnsupported, model)
+	if model == modelSentencePiece || model == modelBytePair {
+		return nil
 	}
-	return nil
+	if name, known := otherModels[model]; known {
+		return fmt.Errorf("tokenizer: %w %q (%s)", ErrUnsupported, model, name)
+	}
+	return fmt.Errorf("tokenizer: %w %q", ErrUnsupported, model)
 }
 
 // Build makes the tokenizer of a vocabulary, which it copies. Errors are those of
@@ -50,15 +69,36 @@ func Build(v Vocabulary) (*Tokenizer, error) {
 			v.Tokens[id] = fmt.Sprintf("[EMPTY_%d]", id) // llama.cpp's name for it
 		}
 	}
-	t := &Tokenizer{ends: endOfGeneration(&v)}
-	t.specials = specials(&v)
-	t.vocab = v
-	model, err := newSentencePiece(&t.vocab)
+	ids, err := index(v.Tokens)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w: %w", ErrVocabulary, err)
 	}
-	t.model = model
+	t := &Tokenizer{ends: endOfGeneration(&v)}
+	t.specials = specials(&v)
+	t.vocab = v
+	if t.model, err = newAlgorithm(&t.vocab, ids); err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
 	return t, nil
+}
+
+func newAlgorithm(v *Vocabulary, ids map[string]int32) (algorithm, error) {
+	if v.Model == modelBytePair {
+		return newBytePair(v, ids)
+	}
+	return newSentencePiece(v, ids)
+}
+
+// index returns the ids of tokens, no two of which may be the same.
+func index(tokens []string) (map[string]int32, error) {
+	ids := make(map[string]int32, len(tokens))
+	for i, token := range tokens {
+		if other, taken := ids[token]; taken {
+			return nil, fmt.Errorf("key %q: tokens %d and %d are both %q", keyTokens, other, i, token)
+		}
+		ids[token] = int32(i)
+	}
+	return ids, nil
 }
 
 // EncodeOptions say what Encode does beside the text itself. The zero value adds
@@ -73,18 +113,20 @@ type EncodeOptions struct {
 }
 
 // Encode returns the token ids of text, the same as llama.cpp's. Text that is not
-// valid UTF-8 is encoded byte by byte where it is invalid.
+// valid UTF-8 is encoded byte by byte where it is invalid by SentencePiece; by
+// byte-level BPE, each such byte is U+FFFD, as in llama.cpp.
 func (t *Tokenizer) Encode(text string, opts EncodeOptions) []int32 {
 	ids := make([]int32, 0, len(text)/3+2) // about three bytes a token in prose
 	if opts.BOS && t.vocab.AddBOS {
 		ids = append(ids, t.vocab.BOS)
 	}
 	first := true
+	session := t.model.session()
 	for _, f := range t.split(text, opts.ParseSpecial) {
 		if f.id != NoToken {
 			ids = append(ids, f.id)
 		} else {
-			ids = t.model.encode(ids, f.text, first)
+			ids = session.encode(ids, f.text, first)
 		}
 		first = f.id != NoToken
 	}
@@ -100,13 +142,14 @@ func (t *Tokenizer) Encode(text string, opts EncodeOptions) []int32 {
 // the start as in llama.cpp and, unlike there, behind every special token.
 //
 // So Decode gives back any valid UTF-8 that was encoded, but for:
-//   - ▁ (U+2581), which comes back as a space;
+//   - with SentencePiece, ▁ (U+2581), which comes back as a space;
 //   - the text of control and unknown tokens where ParseSpecial made tokens of
 //     it, and white space behind special tokens where TrimAfterSpecial is set;
 //   - text that the joining of pieces turns into a control, unknown, unused or
 //     byte token, because the vocabulary has every step towards its spelling;
 //   - characters for which the vocabulary has neither a token nor byte tokens,
 //     and spaces where it has no token ▁;
+//   - with byte-level BPE, bytes that have no token;
 //   - characters spelled by bytes where the file gives no types: <0x0A> is then
 //     a normal token, whose text is what it is called.
 func (t *Tokenizer) Decode(ids []int32) string {
@@ -145,8 +188,8 @@ func (t *Tokenizer) Size() int { return len(t.vocab.Tokens) }
 // IsEndOfGeneration tells whether generation should stop at a token: EOS, the end
 // of a turn or message where the file names one, tokens known by their text to end
 // an answer in llama.cpp's list (<|im_end|>, <end_of_turn>, …), and, beyond that
-// list, BOS: a model that produces it has begun another document, as models
-// trained with BOS between documents do.
+// list, a BOS that is a control token: a model that produces it has begun another
+// document, as models trained with BOS between documents do.
 func (t *Tokenizer) IsEndOfGeneration(id int32) bool { return t.ends[id] }
 
 func (t *Tokenizer) has(id int32) bool { return id >= 0 && int(id) < len(t.vocab.Tokens) }

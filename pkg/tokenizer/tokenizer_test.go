@@ -185,7 +185,8 @@ func TestEndOfGeneration(t *testing.T) {
 
 // encodePlainly is the definition of the encoding, in quadratic time: as long as
 // there is one, join the leftmost of the neighbours whose token scores highest.
-func encodePlainly(s *sentencePiece, text string, first bool) []int32 {
+func encodePlainly(tok *Tokenizer, text string, first bool) []int32 {
+	s, scores := tok.model.(*sentencePiece), tok.vocab.Scores
 	if first && s.prefix {
 		text = " " + text
 	}
@@ -198,8 +199,8 @@ func encodePlainly(s *sentencePiece, text string, first bool) []int32 {
 		var bestScore float32
 		for i := range len(symbols) - 1 {
 			id, ok := s.ids[symbols[i]+symbols[i+1]]
-			if ok && (best < 0 || s.scores[id] > bestScore) {
-				best, bestScore = i, s.scores[id]
+			if ok && (best < 0 || scores[id] > bestScore) {
+				best, bestScore = i, scores[id]
 			}
 		}
 		if best < 0 {
@@ -236,7 +237,7 @@ func TestMergesEqualDefinition(t *testing.T) {
 		got := tok.Encode(text, EncodeOptions{})
 		var want []int32
 		if text != "" {
-			want = encodePlainly(model, text, true)
+			want = encodePlainly(tok, text, true)
 		}
 		if !slices.Equal(got, want) {
 			rt.Fatalf("Encode(%q) = %q, want %q", text, pieces(tok, got), pieces(tok, want))
@@ -354,9 +355,11 @@ func TestBuildTolerates(t *testing.T) {
 }
 
 func TestUnsupportedModel(t *testing.T) {
-	_, err := Build(Vocabulary{Model: "gpt2"})
-	if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), `"gpt2"`) {
-		t.Errorf("Build: %v, want ErrUnsupported naming gpt2", err)
+	for model, want := range map[string]string{"t5": `"t5" (unigram)`, "bert": `"bert" (WordPiece)`, "new": `"new"`} {
+		_, err := Build(Vocabulary{Model: model})
+		if !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), want) {
+			t.Errorf("Build: %v, want ErrUnsupported naming %s", err, want)
+		}
 	}
 }
 

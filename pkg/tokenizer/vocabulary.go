@@ -36,32 +36,39 @@ const (
 	TypeByte        TokenType = 6 // one byte, spelled <0xNN>
 )
 
-// Vocabulary is what a file says about its tokens. Tokens, Scores and Types are
-// indexed by token id and equally long; no two tokens are the same, as in llama.cpp.
+// Vocabulary is what a file says about its tokens. Tokens, Types and, where they
+// count, Scores are indexed by token id and equally long; no two tokens are the
+// same, as in llama.cpp.
 type Vocabulary struct {
-	Model  string // the algorithm; "llama" is SentencePiece BPE
+	Model  string // the algorithm: "llama" is SentencePiece BPE, "gpt2" byte-level BPE
 	Tokens []string
-	Scores []float32 // a higher score is joined earlier
 	Types  []TokenType
+
+	Scores []float32 // SentencePiece: a higher score is joined earlier
+	Merges []string  // byte-level BPE: pairs to join, the earliest first, their halves separated by a space
+	Pre    string    // byte-level BPE: one of PreTokenizers; empty is "default"
 
 	BOS, EOS, Unknown int32   // NoToken if there is none
 	EndOfGeneration   []int32 // ids other than EOS that end an answer, beside those known by their text
 
 	AddBOS, AddEOS bool // what the model expects around a text
-	AddSpacePrefix bool // put a space before text that opens or follows a special token
+	AddSpacePrefix bool // SentencePiece: put a space before text that opens or follows a special token
 
 	// TrimAfterSpecial drops white space behind special tokens, all but <s>, <unk>
 	// and <|endoftext|>: the way of Phi-3's tokenizer.
 	TrimAfterSpecial bool
 }
 
-// The keys of a vocabulary. tokenizer.ggml.remove_extra_whitespaces is not among
-// them: llama.cpp applies it to the unigram model ("t5") only.
+// The keys of a vocabulary. Two are not among them, since llama.cpp applies them to
+// other models only: tokenizer.ggml.remove_extra_whitespaces to unigram ("t5"),
+// tokenizer.ggml.add_sep_token to WordPiece ("bert").
 const (
 	keyModel          = "tokenizer.ggml.model"
+	keyPre            = "tokenizer.ggml.pre"
 	keyTokens         = "tokenizer.ggml.tokens"
 	keyScores         = "tokenizer.ggml.scores"
 	keyTypes          = "tokenizer.ggml.token_type"
+	keyMerges         = "tokenizer.ggml.merges"
 	keyBOS            = "tokenizer.ggml.bos_token_id"
 	keyEOS            = "tokenizer.ggml.eos_token_id"
 	keyUnknown        = "tokenizer.ggml.unknown_token_id"
@@ -84,17 +91,36 @@ var endKeys = []string{
 	"tokenizer.ggml.fim_sep_token_id",
 }
 
+// ErrNoPreTokenizer is wrapped by the error for a pre-tokenizer that is forced upon a
+// vocabulary whose model has none.
+var ErrNoPreTokenizer = errors.New("has no pre-tokenizer to replace")
+
+// Option changes how New reads a file.
+type Option func(*options)
+
+type options struct{ pre string }
+
+// ForcePre has text cut as by the pre-tokenizer of this name, whatever the file names.
+// It is for files that name one which is not known, where the user knows better; an
+// empty name changes nothing.
+func ForcePre(name string) Option { return func(o *options) { o.pre = name } }
+
 // New builds the tokenizer of a GGUF file. A model that is not known here gives
-// an error that wraps ErrUnsupported, missing or damaged keys one that wraps
-// ErrVocabulary.
+// an error that wraps ErrUnsupported, as does a pre-tokenizer (a *PreTokenizerError);
+// missing or damaged keys give one that wraps ErrVocabulary.
 //
-// Only the model and the tokens must be there. Scores default to zero, types to
-// normal. Where the id of a special token is missing or outside the vocabulary,
-// the unknown token is 0, BOS 1 and EOS 2, if there are that many tokens, and the
-// others do not exist. A BOS or EOS that does not exist but is to be added to every
-// text is an error.
-func New(f *gguf.File) (*Tokenizer, error) {
-	v, err := read(f)
+// Only the model, the tokens and, for byte-level BPE, the merges must be there. Scores
+// default to zero, types to normal. Where the id of a special token is missing or
+// outside the vocabulary, llama.cpp's defaults hold: for SentencePiece, the unknown
+// token is 0, BOS 1 and EOS 2; for byte-level BPE, BOS and EOS are both 11 and there
+// is no unknown token. A default outside the vocabulary does not exist, nor do others.
+// A BOS or EOS that does not exist but is to be added to every text is an error.
+func New(f *gguf.File, opts ...Option) (*Tokenizer, error) {
+	var o options
+	for _, apply := range opts {
+		apply(&o)
+	}
+	v, err := read(f, o)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +129,7 @@ func New(f *gguf.File) (*Tokenizer, error) {
 
 // read collects the vocabulary of f. Lengths and the contents are Build's to
 // check.
-func read(f *gguf.File) (Vocabulary, error) {
+func read(f *gguf.File, o options) (Vocabulary, error) {
 	v := Vocabulary{}
 	var err error
 	if v.Model, err = f.String(keyModel); err != nil {
@@ -112,23 +138,64 @@ func read(f *gguf.File) (Vocabulary, error) {
 	if err := supported(v.Model); err != nil {
 		return v, err
 	}
-	for _, step := range []func(*gguf.File) error{v.readTokens, v.readSpecial, v.readSwitches} {
-		if err := step(f); err != nil {
+	defaults, err := v.readPre(f, o)
+	if err != nil {
+		return v, fmt.Errorf("tokenizer: %w", err)
+	}
+	for _, step := range []func() error{
+		func() error { return v.readTokens(f) },
+		func() error { return v.readSpecial(f, defaults) },
+		func() error { return v.readSwitches(f, defaults) },
+	} {
+		if err := step(); err != nil {
 			return v, fmt.Errorf("tokenizer: %w: %w", ErrVocabulary, err)
 		}
 	}
 	return v, nil
 }
 
-// readTokens reads what is indexed by token id. As in llama.cpp, a file without
-// scores has scores of zero, one without types normal tokens only.
+// defaults hold where a file says nothing.
+type defaults struct {
+	unknown, bos, eos      int32
+	addBOS, addSpacePrefix bool
+}
+
+// readPre reads the pre-tokenizer, on which the defaults of byte-level BPE depend.
+func (v *Vocabulary) readPre(f *gguf.File, o options) (defaults, error) {
+	if v.Model != modelBytePair {
+		if o.pre != "" {
+			return defaults{}, fmt.Errorf("a vocabulary of the model %q %w", v.Model, ErrNoPreTokenizer)
+		}
+		return defaults{unknown: 0, bos: 1, eos: 2, addBOS: true, addSpacePrefix: true}, nil
+	}
+	var err error
+	if v.Pre = o.pre; v.Pre == "" {
+		v.Pre, err = f.String(keyPre)
+		if err != nil && !errors.Is(err, gguf.ErrKeyMissing) {
+			return defaults{}, fmt.Errorf("%w: %w", ErrVocabulary, err)
+		}
+	}
+	pre, err := lookUpPre(v.Pre)
+	if err != nil {
+		return defaults{}, err
+	}
+	d := defaults{unknown: NoToken, bos: 11, eos: 11, addBOS: pre.addBOS}
+	if pre.noBOS {
+		d.bos = NoToken
+	}
+	return d, nil
+}
+
+// readTokens reads what is indexed by token id, and the merges. As in llama.cpp, a file
+// without scores has scores of zero, one without types normal tokens only.
 func (v *Vocabulary) readTokens(f *gguf.File) (err error) {
 	if v.Tokens, err = f.Strings(keyTokens); err != nil {
 		return err
 	}
-	v.Scores, err = f.Floats(keyScores)
-	if errors.Is(err, gguf.ErrKeyMissing) {
-		v.Scores, err = make([]float32, len(v.Tokens)), nil
+	if v.Model == modelBytePair {
+		v.Merges, err = f.Strings(keyMerges)
+	} else {
+		v.Scores, err = readScores(f, len(v.Tokens))
 	}
 	if err != nil {
 		return err
@@ -149,16 +216,36 @@ func (v *Vocabulary) readTokens(f *gguf.File) (err error) {
 	return nil
 }
 
-// readSpecial reads the ids of special tokens. SentencePiece's own defaults
-// (unknown 0, BOS 1, EOS 2) hold where the file names no token of the vocabulary.
-func (v *Vocabulary) readSpecial(f *gguf.File) (err error) {
-	if v.Unknown, err = v.specialID(f, keyUnknown, 0); err != nil {
+// readScores reads the scores, which may be stored as whole numbers.
+func readScores(f *gguf.File, tokens int) ([]float32, error) {
+	scores, err := f.Floats(keyScores)
+	switch {
+	case errors.Is(err, gguf.ErrKeyMissing):
+		return make([]float32, tokens), nil
+	case errors.Is(err, gguf.ErrKeyType):
+		whole, notWhole := f.Ints(keyScores)
+		if notWhole != nil {
+			return nil, err
+		}
+		scores = make([]float32, len(whole))
+		for i, n := range whole {
+			scores[i] = float32(n)
+		}
+		return scores, nil
+	}
+	return scores, err
+}
+
+// readSpecial reads the ids of special tokens. The defaults hold where the file names
+// no token of the vocabulary.
+func (v *Vocabulary) readSpecial(f *gguf.File, d defaults) (err error) {
+	if v.Unknown, err = v.specialID(f, keyUnknown, d.unknown); err != nil {
 		return err
 	}
-	if v.BOS, err = v.specialID(f, keyBOS, 1); err != nil {
+	if v.BOS, err = v.specialID(f, keyBOS, d.bos); err != nil {
 		return err
 	}
-	if v.EOS, err = v.specialID(f, keyEOS, 2); err != nil {
+	if v.EOS, err = v.specialID(f, keyEOS, d.eos); err != nil {
 		return err
 	}
 	for _, key := range endKeys {
@@ -192,17 +279,16 @@ func (v *Vocabulary) specialID(f *gguf.File, key string, fallback int32) (int32,
 	return int32(id), nil
 }
 
-// readSwitches reads the switches; SentencePiece's defaults are a BOS in front, no
-// EOS behind, and a space prefix.
-func (v *Vocabulary) readSwitches(f *gguf.File) error {
+// readSwitches reads the switches; no EOS goes behind a text by default.
+func (v *Vocabulary) readSwitches(f *gguf.File, d defaults) error {
 	for _, s := range []struct {
 		value    *bool
 		key      string
 		fallback bool
 	}{
-		{&v.AddBOS, keyAddBOS, true},
+		{&v.AddBOS, keyAddBOS, d.addBOS},
 		{&v.AddEOS, keyAddEOS, false},
-		{&v.AddSpacePrefix, keyAddSpacePrefix, true},
+		{&v.AddSpacePrefix, keyAddSpacePrefix, d.addSpacePrefix},
 	} {
 		on, err := f.Bool(s.key)
 		if errors.Is(err, gguf.ErrKeyMissing) {
@@ -230,7 +316,7 @@ func (v *Vocabulary) check() error {
 		return fmt.Errorf("key %q: no tokens", keyTokens)
 	case n > math.MaxInt32:
 		return fmt.Errorf("key %q: %d tokens are more than ids can count", keyTokens, n)
-	case len(v.Scores) != n:
+	case v.Model == modelSentencePiece && len(v.Scores) != n:
 		return fmt.Errorf("key %q: %d scores for %d tokens", keyScores, len(v.Scores), n)
 	case len(v.Types) != n:
 		return fmt.Errorf("key %q: %d types for %d tokens", keyTypes, len(v.Types), n)
