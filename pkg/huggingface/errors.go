@@ -1,0 +1,11 @@
+package huggingface
+
+import "errors"
+
+// Errors that callers act on; every error of this package that is the folder's fault wraps one of them.
+var (
+	// ErrInvalid says that files of the folder are missing, damaged or contradict one another.
+	ErrInvalid = errors.New("not a readable model folder")
+	// ErrUnsupported says that a sound folder needs something that is not known here or that GGUF cannot express.
+	ErrUnsupported = errors.New("not supported")
+)
