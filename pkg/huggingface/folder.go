@@ -116,6 +116,11 @@ func (f *Folder) Close() error {
 // GGUF returns the file the folder becomes. Weights are read when it is written, so the folder must stay open until then.
 // The error wraps ErrInvalid or ErrUnsupported.
 func (f *Folder) GGUF(opts Options) (*gguf.Writer, error) {
+	if opts.Convert {
+		if codec, err := opts.Type.Codec(); err != nil || !codec.CanEncode() {
+			return nil, fmt.Errorf("huggingface: writing %v is %w", opts.Type, ErrUnsupported)
+		}
+	}
 	c := newConfig(f.config.values, f.family.defaults)
 	v := &conversion{folder: f, family: f.family, writer: gguf.NewWriter(), opts: opts, used: map[string]bool{}}
 	f.family.check(c)

@@ -119,8 +119,13 @@ func (v inverse) halves(data []byte, rows int) []byte {
 
 // preTokenizers are those of real tokenizer.json files for the names of the file.
 var preTokenizers = map[string]any{
-	"gpt-2":  object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
-	"smollm": sequence(object{"type": "Digits", "individual_digits": true}, object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}),
+	"gpt-2":     object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+	"smollm":    sequence(object{"type": "Digits", "individual_digits": true}, object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}),
+	"starcoder": sequence(object{"type": "Digits", "individual_digits": true}, object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}),
+	"deepseek-coder": sequence(
+		split("[\r\n]"), split("\\s?\\p{L}+"), split("\\s?\\p{P}+"), split("[一-龥ࠀ-一가-퟿]+"),
+		object{"type": "Digits", "individual_digits": true}, object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false},
+	),
 	"qwen2": splitThenBytes("(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" +
 		"|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"),
 	"llama-bpe": splitThenBytes("(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" +
@@ -131,9 +136,13 @@ type object = map[string]any
 
 func sequence(parts ...any) object { return object{"type": "Sequence", "pretokenizers": parts} }
 
+func split(pattern string) object {
+	return object{"type": "Split", "pattern": object{"Regex": pattern}, "behavior": "Isolated", "invert": false}
+}
+
 func splitThenBytes(pattern string) object {
 	return sequence(
-		object{"type": "Split", "pattern": object{"Regex": pattern}, "behavior": "Isolated", "invert": false},
+		split(pattern),
 		object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false},
 	)
 }
@@ -143,11 +152,14 @@ func tokenizerFiles(t testing.TB, f *gguf.File) map[string]any {
 	t.Helper()
 	v := readTokens(t, f)
 	settings := object{"add_bos_token": v.flag("add_bos_token"), "add_eos_token": v.flag("add_eos_token")}
+	rows := uint64(len(v.tokens))
 	for _, role := range []string{"bos", "eos"} {
-		settings[role+"_token"] = v.tokens[v.id(role+"_token_id")]
+		if id, err := f.Uint("tokenizer.ggml." + role + "_token_id"); err == nil {
+			settings[role+"_token"] = v.tokens[id]
+		}
 	}
 	if v.model == "llama" {
-		return map[string]any{"tokenizer.model": sentencePieceBytes(v), "tokenizer_config.json": settings}
+		return map[string]any{"rows": rows, "tokenizer.model": sentencePieceBytes(v), "tokenizer_config.json": settings}
 	}
 	vocabulary, added := object{}, []object{}
 	for id, text := range v.tokens {
@@ -165,7 +177,7 @@ func tokenizerFiles(t testing.TB, f *gguf.File) map[string]any {
 		"pre_tokenizer": preTokenizers[v.pre], "decoder": object{"type": "ByteLevel"},
 		"model": object{"type": "BPE", "dropout": nil, "unk_token": nil, "vocab": vocabulary, "merges": v.merges, "ignore_merges": v.pre == "llama-bpe"},
 	}
-	return map[string]any{"tokenizer.json": file, "tokenizer_config.json": settings}
+	return map[string]any{"rows": rows, "tokenizer.json": file, "tokenizer_config.json": settings}
 }
 
 // tokens are the keys of a vocabulary.
@@ -193,14 +205,6 @@ func readTokens(t testing.TB, f *gguf.File) tokens {
 func (v tokens) flag(key string) bool {
 	on, _ := v.file.Bool("tokenizer.ggml." + key)
 	return on
-}
-
-func (v tokens) id(key string) uint64 {
-	id, err := v.file.Uint("tokenizer.ggml." + key)
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	return id
 }
 
 // sentencePieceBytes writes a ModelProto: pieces, a trainer of BPE and a normalizer that puts a space in front.

@@ -76,7 +76,7 @@ func readSafetensors(file io.ReaderAt, size uint64) ([]*tensor, error) {
 	if size < lengthBytes {
 		return nil, fmt.Errorf("%w: %d bytes, too short for safetensors", ErrInvalid, size)
 	}
-	if _, err := file.ReadAt(field[:], 0); err != nil {
+	if err := readAt(file, field[:], 0); err != nil {
 		return nil, err
 	}
 	length := binary.LittleEndian.Uint64(field[:])
@@ -84,7 +84,7 @@ func readSafetensors(file io.ReaderAt, size uint64) ([]*tensor, error) {
 		return nil, fmt.Errorf("%w: header of %d bytes in a file of %d (at most %d)", ErrInvalid, length, size, maxHeaderBytes)
 	}
 	header := make([]byte, length)
-	if _, err := file.ReadAt(header, lengthBytes); err != nil {
+	if err := readAt(file, header, lengthBytes); err != nil {
 		return nil, err
 	}
 	tensors, err := parseHeader(header)
@@ -100,6 +100,12 @@ func readSafetensors(file io.ReaderAt, size uint64) ([]*tensor, error) {
 		t.file = file
 	}
 	return tensors, nil
+}
+
+// readAt fills b from an offset.
+func readAt(file io.ReaderAt, b []byte, offset int64) error {
+	_, err := io.ReadFull(io.NewSectionReader(file, offset, int64(len(b))), b)
+	return err
 }
 
 // checkCover sorts the tensors by offset and checks that they cover n bytes one after the other.

@@ -1,7 +1,6 @@
 package huggingface
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +45,7 @@ func (o *output) writePart(w io.Writer, part *tensor) error {
 		group = o.rows / o.heads
 	}
 	group = min(group, o.rows)
-	source := bufio.NewReaderSize(io.NewSectionReader(part.file, int64(part.offset), int64(part.bytes)), 1)
+	source := io.NewSectionReader(part.file, int64(part.offset), int64(part.bytes))
 	buf := make([]byte, group*rowBytes)
 	swapped := make([]byte, len(buf))
 	for row := uint64(0); row < o.rows; row += group {
