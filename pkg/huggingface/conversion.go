@@ -80,8 +80,19 @@ func (v *conversion) keys(c *config) {
 		v.set("attention.key_length", uint32(v.dims['h']))
 		v.set("attention.value_length", uint32(v.dims['h']))
 	}
-	if s, ok := c.float("query_pre_attn_scalar"); ok && s != float64(v.dims['h']) {
-		v.set("attention.scale", float32(1/sqrt(c, s)))
+	v.checkScale(c)
+}
+
+// checkScale compares the divisor of the scores, squared, with the one that the architecture goes by: the width of a head
+// or, in models of as many layers as its largest, the share of the model's width that a head has.
+func (v *conversion) checkScale(c *config) {
+	width := v.dims['h']
+	if v.layers == v.family.wideScores {
+		width = v.dims['D'] * v.dims['h'] / max(v.dims['Q'], 1)
+	}
+	if s, ok := c.float("query_pre_attn_scalar"); ok && s != float64(width) {
+		c.fail("\"query_pre_attn_scalar\" is %v, which is %w for the GGUF architecture %q with %d layers (only %d)",
+			s, ErrUnsupported, v.family.architecture, v.layers, width)
 	}
 }
 

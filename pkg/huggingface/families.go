@@ -55,7 +55,7 @@ var families = map[string]*family{
 		demands:  []demand{geluAct, geluActivation, tied},
 	},
 	"Gemma2ForCausalLM": {
-		architecture: "gemma2", rope: scaledRope, layers: layerPattern{period: 2},
+		architecture: "gemma2", rope: scaledRope, layers: layerPattern{period: 2}, wideScores: 46,
 		tensors: addOne(slices.Concat(outer, gemmaNorms, attention, gatedMLP)),
 		keys: slices.Concat(commonKeys, []keyRule{
 			{"sliding_window", "attention.sliding_window", needSize},

@@ -162,7 +162,7 @@ func llama(more []keyRule) *family {
 // most values.
 func gemma3() *family {
 	return &family{
-		architecture: "gemma3", rope: scaledRope, layers: layerPattern{period: 6, free: true},
+		architecture: "gemma3", rope: scaledRope, layers: layerPattern{period: 6, free: true}, wideScores: 62,
 		tensors: addOne(slices.Concat(outer, gemmaNorms, attention, headNorms, gatedMLP)),
 		keys: slices.Concat(commonKeys, []keyRule{
 			{"sliding_window", "attention.sliding_window", needSize},

@@ -18,6 +18,7 @@ type family struct {
 	demands      []demand
 	rope         func(*conversion, *config) // writes the keys and tensors of the rotary embedding
 	layers       layerPattern
+	wideScores   uint64   // models of so many layers divide scores by the root of D/H instead of Dh
 	ignored      []string // prefixes of tensors that belong to other parts of the model, such as a vision tower
 	noHeadDim    bool     // the class takes a head to be hidden_size/num_attention_heads whatever "head_dim" says
 }

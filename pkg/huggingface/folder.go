@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/elastiformer/elastiformer/pkg/gguf"
@@ -140,13 +139,4 @@ func (f *Folder) GGUF(opts Options) (*gguf.Writer, error) {
 		return nil, fmt.Errorf("huggingface: %s: %w", f.root.dir, err)
 	}
 	return v.writer, nil
-}
-
-// sqrt is the root of a value of config.json, which must be positive.
-func sqrt(c *config, x float64) float64 {
-	if !(x > 0) {
-		c.fail("%w: root of %v", ErrInvalid, x)
-		return 1
-	}
-	return math.Sqrt(x)
 }
