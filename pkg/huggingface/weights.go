@@ -21,13 +21,9 @@ type weights struct {
 }
 
 // openWeights reads the headers of all weight files.
-func openWeights(r *root) (_ *weights, err error) {
+func openWeights(r *root) (*weights, error) {
 	w := &weights{tensors: map[string]*tensor{}}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, w.close())
-		}
-	}()
+	var err error
 	switch {
 	case r.has(singleName):
 		_, err = w.openFile(r, singleName)
@@ -36,7 +32,10 @@ func openWeights(r *root) (_ *weights, err error) {
 	default:
 		err = fmt.Errorf("%w: neither %s nor %s is there", ErrInvalid, singleName, indexName)
 	}
-	return w, err
+	if err != nil {
+		return nil, errors.Join(err, w.close())
+	}
+	return w, nil
 }
 
 // openFile adds the tensors of one file and returns them.
