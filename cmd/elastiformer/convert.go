@@ -30,6 +30,7 @@ type convertOptions struct {
 	compensation bool
 	adapterOnly  bool
 	splitMaxSize fileSize
+	folder       folderOptions
 	force        bool
 }
 
@@ -43,6 +44,7 @@ func (o *convertOptions) addFlags(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.compensation, "compensation", true, "learn a bias that stands in for what is skipped")
 	fs.BoolVar(&o.adapterOnly, "adapter-only", false, "write the elastic part alone, a side-car for --adapter")
 	fs.Var(&o.splitMaxSize, "split-max-size", "write a set of files OUT-00001-of-0000N.gguf of at most this `size` each, such as 2G (units K, M, G: powers of 1000)")
+	o.folder.addFlags(fs)
 	fs.BoolVar(&o.force, "force", false, "replace the output if it exists")
 	commandLineOnly(fs, "output", "force")
 }
@@ -57,11 +59,17 @@ writes an elastic checkpoint. Its keys and tensors are those of the model byte f
 it still opens wherever the model does; what is attached are additional keys. A model that
 is split (NAME-00001-of-0000N.gguf) is read as one file, by any of its parts.
 
+MODEL may also be a folder as on the Hugging Face hub: config.json, safetensors and
+tokenizer.json or tokenizer.model. It becomes an ordinary GGUF file on the way, where --plain
+stops.
+
 At budget 1 the elastic checkpoint is the pretrained model bit for bit. Below, train it first.`,
 		Example: `  elastiformer convert model.gguf -o elastic.gguf
   elastiformer convert model.gguf -o elastic.gguf --experts 64 --lora-rank 1
   elastiformer convert model.gguf -o routers.gguf --adapter-only --routers heads
-  elastiformer convert model-00001-of-00004.gguf -o elastic.gguf --split-max-size 2G`,
+  elastiformer convert model-00001-of-00004.gguf -o elastic.gguf --split-max-size 2G
+  elastiformer convert Qwen2.5-0.5B/ -o elastic.gguf
+  elastiformer convert Qwen2.5-0.5B/ -o model.gguf --plain --type q8_0`,
 		Annotations: exitStatus(kindInput, kindInterrupted),
 		Args:        cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -82,6 +90,11 @@ func runConvert(ctx context.Context, opts convertOptions, std streams) (err erro
 	// The names of a set are known only when it is written; its parts are checked then.
 	if err := checkTarget(opts.output, opts.force || opts.splitMaxSize > 0); err != nil {
 		return err
+	}
+	if folder, err := opts.isFolder(); err != nil {
+		return err
+	} else if folder {
+		return convertFolder(ctx, opts, std)
 	}
 	c, err := openCheckpoint(opts.model, "")
 	if err != nil {
@@ -211,17 +224,21 @@ func (o *convertOptions) summarise(e *routing.Elastic, written []string, std str
 			what[i] += fmt.Sprintf(" (%d of %d neurons each)", e.Experts, e.Config.FeedForward/e.Experts)
 		}
 	}
-	output := written[0]
-	if parts := partsOf(written); parts != nil {
-		output = fmt.Sprintf("%s and %d more", output, len(parts)-1)
-	}
 	own := ""
 	if n := e.Config.Mixture.Experts; n > 0 {
 		own = fmt.Sprintf("; the model's own %d experts stay as they are", n)
 	}
 	_, err := fmt.Fprintf(std.out, "%s: %s on %d of %d layers, %d parameters to train%s\n",
-		output, strings.Join(what, ", "), len(e.Layers), e.Config.Layers, parameters, own)
+		nameOf(written), strings.Join(what, ", "), len(e.Layers), e.Config.Layers, parameters, own)
 	return err
+}
+
+// nameOf says in words which files were written.
+func nameOf(written []string) string {
+	if len(written) == 1 {
+		return written[0]
+	}
+	return fmt.Sprintf("%s and %d more", written[0], len(written)-1)
 }
 
 // partsOf returns the files of a set; nil for a file by itself.

@@ -13,6 +13,7 @@ import (
 	"github.com/elastiformer/elastiformer/pkg/distill"
 	"github.com/elastiformer/elastiformer/pkg/eval"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
+	"github.com/elastiformer/elastiformer/pkg/huggingface"
 	"github.com/elastiformer/elastiformer/pkg/model"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 	"github.com/elastiformer/elastiformer/pkg/tokenizer"
@@ -82,6 +83,8 @@ var sentinels = []struct {
 	{gguf.ErrKeyMissing, kindInput},
 	{gguf.ErrKeyType, kindInput},
 	{gguf.ErrKeyRange, kindInput},
+	{huggingface.ErrInvalid, kindInput},
+	{huggingface.ErrUnsupported, kindInput},
 	{tokenizer.ErrUnsupported, kindInput},
 	{tokenizer.ErrVocabulary, kindInput},
 	{dataset.ErrEmpty, kindInput},

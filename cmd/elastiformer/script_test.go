@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 //	vocabulary FILE                   writes a small model file with a vocabulary
 //	cut FILE N                        shortens a file to N bytes, or by -N bytes; +N makes it longer
 //	model FILE [KEY=VALUE...]         writes a random model; keys: layers, heads, ff, context, seed, type
+//	folder DIR                        writes a random model as a Hugging Face folder
 //	spoil FROM TO missing|shape NAME  copies a model, a tensor missing or one row short
 //	spoil FROM TO nan NAME INDEX      copies a model, one value not a number
 //	spoil FROM TO key NAME            copies a model, a key missing
@@ -58,6 +59,7 @@ func TestScript(t *testing.T) {
 			"vocabulary": scriptVocabulary,
 			"cut":        scriptCut,
 			"model":      scriptModel(t),
+			"folder":     scriptFolder,
 			"spoil":      scriptSpoil,
 			"stories":    scriptStories,
 		},
