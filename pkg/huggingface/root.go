@@ -72,7 +72,7 @@ func (r *root) has(name string) bool {
 }
 
 // maxTextBytes bounds the files that are read whole. The largest tokenizer.json files have about 40 MB.
-const maxTextBytes = 256 << 20
+const maxTextBytes = 128 << 20
 
 // read returns the contents of a file.
 func (r *root) read(name string) (_ []byte, err error) {

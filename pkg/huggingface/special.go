@@ -130,10 +130,7 @@ func (v *vocabulary) readIDs(r *root, name string) error {
 	for _, s := range specialTokens {
 		var one *int64
 		var list []int64
-		raw, ok := values[s.key]
-		if s.name == "unk" || s.name == "pad" || s.name == "sep" {
-			raw, ok = values[s.name+"_token_id"]
-		}
+		raw, ok := values[s.name+"_token_id"]
 		if !ok {
 			continue
 		}

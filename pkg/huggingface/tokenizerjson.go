@@ -65,6 +65,18 @@ type templateEntry struct {
 	} `json:"SpecialToken"`
 }
 
+// maxComponentBytes bounds the text of a component, far above any that is understood here.
+const maxComponentBytes = 64 << 10
+
+// UnmarshalJSON reads a component of bounded size: a value in memory is many times as large as the text {} is.
+func (c *component) UnmarshalJSON(data []byte) error {
+	if len(data) > maxComponentBytes {
+		return fmt.Errorf("component of %d bytes (at most %d)", len(data), maxComponentBytes)
+	}
+	type plain component // without this method
+	return json.Unmarshal(data, (*plain)(c))
+}
+
 // flat returns the components of a sequence in order, or the component itself; none for null.
 func (c *component) flat() []component {
 	switch c.Type {

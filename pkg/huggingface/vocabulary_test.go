@@ -186,6 +186,7 @@ func TestVocabularyRefused(t *testing.T) {
 		{"unknown pattern", bytesLike("pre_tokenizer", split(`\w+`)), `no known one cuts at ["\\w+"]`},
 		{"prefix space", bytesLike("pre_tokenizer", object{"type": "ByteLevel", "add_prefix_space": true}), "add_prefix_space"},
 		{"other pre-tokenizer", bytesLike("pre_tokenizer", object{"type": "Whitespace"}), "pre-tokenizer Whitespace"},
+		{"huge component", bytesLike("normalizer", object{"type": "Sequence", "normalizers": slices.Repeat([]object{{}}, 1<<15)}), "component of 98"},
 		{"lower case", bytesLike("normalizer", object{"type": "Lowercase"}), "normalizer Lowercase"},
 		{"word pieces", model("type", "WordPiece"), `model "WordPiece"`},
 		{"unigram", model("type", "Unigram"), `model "Unigram"`},
