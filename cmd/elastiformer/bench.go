@@ -18,6 +18,7 @@ type benchOptions struct {
 	globalOptions
 	model         string
 	adapter       string
+	pre           forcedPre
 	budgets       budgetList
 	prompt        int
 	promptGiven   bool // not the default, which adapts to the model's context
@@ -35,6 +36,7 @@ type benchOptions struct {
 func (o *benchOptions) addFlags(fs *pflag.FlagSet) {
 	d := distill.Defaults()
 	fs.StringVar(&o.adapter, "adapter", "", "elastic side-car `file` of the model")
+	o.pre.addFlag(fs)
 	o.budgets = budgetList{[]float64{1}}
 	fs.Var(&o.budgets, "budget", "`budgets` to measure, in (0, 1]: 0.6 or 0.4,0.6 or 0.4..1+0.1")
 	boundedVar(fs, &o.prompt, "prompt", "p", 512, 0, 1<<24, "`tokens` of the prompt, 0 for no prompt test")
@@ -97,7 +99,7 @@ func runBench(ctx context.Context, opts benchOptions, std streams) (err error) {
 		return usageErrorf("-p 0 -n 0 --train=false leaves nothing to measure")
 	}
 	began := time.Now()
-	c, err := openCheckpoint(opts.model, opts.adapter)
+	c, err := openCheckpoint(opts.model, opts.adapter, opts.pre)
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func TestBenchDocument(t *testing.T) {
 // Training beside the other tests leaves the routers as they are in the file.
 func TestBenchTrainsCopies(t *testing.T) {
 	newBench(t)
-	c, err := openCheckpoint("elastic.gguf", "")
+	c, err := openCheckpoint("elastic.gguf", "", "")
 	if err != nil {
 		t.Fatal(err)
 	}

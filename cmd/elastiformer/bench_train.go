@@ -66,7 +66,7 @@ func (o *benchOptions) benchSelectors(c *checkpoint) (*routing.Elastic, error) {
 			Selectors: []routing.Selector{routing.Heads, routing.Experts}, Layers: layers, Compensation: true,
 		})
 	}
-	again, err := openCheckpoint(o.model, o.adapter)
+	again, err := openCheckpoint(o.model, o.adapter, o.pre)
 	if err != nil {
 		return nil, err
 	}

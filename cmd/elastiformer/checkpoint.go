@@ -48,8 +48,8 @@ func openText(path string) (text, error) {
 }
 
 // openCheckpoint opens a model. Elastic keys are read from the adapter if one is named, else from the model's own file if
-// it has any.
-func openCheckpoint(path, adapter string) (c *checkpoint, err error) {
+// it has any. Text will be cut as pre says, if it does.
+func openCheckpoint(path, adapter string, pre forcedPre) (c *checkpoint, err error) {
 	f, err := openFile(path)
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func openCheckpoint(path, adapter string) (c *checkpoint, err error) {
 	if c.model, err = model.Load(f); err != nil {
 		return nil, err
 	}
-	if c.vocab, err = tokenizer.New(f); err != nil {
+	if c.vocab, err = pre.load(f); err != nil {
 		return nil, err
 	}
 	if c.vocab.Size() > c.model.Vocabulary {

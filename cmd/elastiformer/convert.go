@@ -21,6 +21,7 @@ type convertOptions struct {
 	globalOptions
 	model        string
 	output       string
+	pre          forcedPre
 	routers      []string
 	given        func(flag string) bool // whether a flag was, rather than left at its default
 	experts      int
@@ -36,6 +37,7 @@ type convertOptions struct {
 
 func (o *convertOptions) addFlags(fs *pflag.FlagSet) {
 	fs.StringVarP(&o.output, "output", "o", "", "elastic checkpoint `file` to write (required)")
+	o.pre.addFlag(fs)
 	fs.StringSliceVar(&o.routers, "routers", []string{"heads", "experts"}, "selectors to attach, of attn-tokens, heads, mlp-tokens, experts; a model with experts of its own keeps them and gets mlp-tokens instead")
 	boundedVar(fs, &o.experts, "experts", "", 0, 0, 1<<20, "`number` of experts an MLP is cut into, a divisor of its width; 0 chooses one")
 	fs.StringVar(&o.layers, "layers", "all", "layers that get selectors: all, even, or a `range` such as 2..7 or 0,4,8..11")
@@ -96,7 +98,7 @@ func runConvert(ctx context.Context, opts convertOptions, std streams) (err erro
 	} else if folder {
 		return convertFolder(ctx, opts, std)
 	}
-	c, err := openCheckpoint(opts.model, "")
+	c, err := openCheckpoint(opts.model, "", opts.pre)
 	if err != nil {
 		return err
 	}

@@ -87,6 +87,7 @@ var sentinels = []struct {
 	{huggingface.ErrUnsupported, kindInput},
 	{tokenizer.ErrUnsupported, kindInput},
 	{tokenizer.ErrVocabulary, kindInput},
+	{tokenizer.ErrNoPreTokenizer, kindUsage},
 	{dataset.ErrEmpty, kindInput},
 	{dataset.ErrTooShort, kindInput},
 	{dataset.ErrUnsupported, kindInput},

@@ -26,6 +26,7 @@ type evalOptions struct {
 	globalOptions
 	model           string
 	adapter         string
+	pre             forcedPre
 	data            string
 	budgets         budgetList
 	context         int
@@ -41,6 +42,7 @@ type evalOptions struct {
 
 func (o *evalOptions) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.adapter, "adapter", "", "elastic side-car `file` of the model")
+	o.pre.addFlag(fs)
 	fs.StringVar(&o.data, "data", "", "text `file` to evaluate on, .txt or .jsonl (required)")
 	fs.Var(&o.budgets, "budget", "`budgets` to evaluate, in (0, 1]: 0.6 or 0.4,0.6 or 0.4..1+0.1 (default 0.4..1+0.1)")
 	boundedVar(fs, &o.context, "context", "", 0, 0, 1<<24, "`tokens` in a window, at least 3; 0 for 512 or the model's context if that is shorter")
@@ -98,7 +100,7 @@ func runEval(ctx context.Context, opts evalOptions, std streams) (err error) {
 			return err
 		}
 	}
-	c, err := openCheckpoint(opts.model, opts.adapter)
+	c, err := openCheckpoint(opts.model, opts.adapter, opts.pre)
 	if err != nil {
 		return err
 	}

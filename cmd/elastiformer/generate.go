@@ -23,6 +23,7 @@ type generateOptions struct {
 	globalOptions
 	model   string
 	adapter string
+	pre     forcedPre
 	prompt  string
 	tokens  int
 	budget  float64
@@ -35,6 +36,7 @@ type generateOptions struct {
 
 func (o *generateOptions) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.adapter, "adapter", "", "elastic side-car `file` of the model")
+	o.pre.addFlag(fs)
 	fs.StringVarP(&o.prompt, "prompt", "p", "", "`text` to continue")
 	boundedVar(fs, &o.tokens, "tokens", "n", 128, 1, 1<<24, "largest `number` of tokens to generate")
 	o.budget = 1
@@ -77,7 +79,7 @@ func runGenerate(ctx context.Context, opts generateOptions, std streams) (err er
 	if err := opts.precision.check(); err != nil {
 		return err
 	}
-	c, err := openCheckpoint(opts.model, opts.adapter)
+	c, err := openCheckpoint(opts.model, opts.adapter, opts.pre)
 	if err != nil {
 		return err
 	}

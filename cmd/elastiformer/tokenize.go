@@ -18,12 +18,14 @@ type tokenizeOptions struct {
 	model        string
 	noBOS        bool
 	parseSpecial bool
+	pre          forcedPre
 	text         string // as given; unused if fromInput
 	fromInput    bool   // the text is standard input
 }
 
 func (o *tokenizeOptions) addFlags(fs *pflag.FlagSet) {
 	fs.StringVarP(&o.model, "model", "m", "", "GGUF `file` that holds the vocabulary (required)")
+	o.pre.addFlag(fs)
 	fs.BoolVar(&o.noBOS, "no-bos", false, "add no begin-of-sequence token even where the vocabulary asks for one")
 	fs.BoolVar(&o.parseSpecial, "parse-special", false, "read the names of control tokens in the text as those tokens")
 }
@@ -55,7 +57,7 @@ it is "-", the text is read from standard input, its last line end included.`,
 }
 
 func runTokenize(ctx context.Context, opts tokenizeOptions, std streams) error {
-	vocabulary, err := loadVocabulary(opts.model)
+	vocabulary, err := loadVocabulary(opts.model, opts.pre)
 	if err != nil {
 		return err
 	}
@@ -76,13 +78,13 @@ func runTokenize(ctx context.Context, opts tokenizeOptions, std streams) error {
 	return printTokensText(std.out, ids, pieces)
 }
 
-func loadVocabulary(path string) (t *tokenizer.Tokenizer, err error) {
+func loadVocabulary(path string, pre forcedPre) (t *tokenizer.Tokenizer, err error) {
 	f, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
 	defer closeInto(f, &err)
-	if t, err = tokenizer.New(f); err != nil {
+	if t, err = pre.load(f); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return t, nil

@@ -27,6 +27,7 @@ type trainOptions struct {
 	distill.Options
 	model           string
 	adapter         string
+	pre             forcedPre
 	output          string
 	data            string
 	heldOut         string
@@ -52,6 +53,7 @@ func (o *trainOptions) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.data, "data", "", "text `file` to train on, .txt or .jsonl (required)")
 	fs.StringVar(&o.heldOut, "val", "", "text `file` on which the KL is measured while training; the best parameters are kept")
 	fs.StringVar(&o.adapter, "adapter", "", "elastic side-car `file` of the model")
+	o.pre.addFlag(fs)
 	boundedVar(fs, &o.Steps, "steps", "", d.Steps, 1, 1<<30, "`number` of steps")
 	boundedVar(fs, &o.Batch, "batch", "", d.Batch, 1, 1<<20, "`sequences` in a step")
 	boundedVar(fs, &o.Context, "context", "", d.Context, leastContext, 1<<24, "`tokens` in a sequence")
@@ -147,7 +149,7 @@ func runTrain(ctx context.Context, opts trainOptions, std streams) (err error) {
 	if err := opts.checkTargets(); err != nil {
 		return err
 	}
-	c, err := openCheckpoint(opts.model, opts.adapter)
+	c, err := openCheckpoint(opts.model, opts.adapter, opts.pre)
 	if err != nil {
 		return err
 	}

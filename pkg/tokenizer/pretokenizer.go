@@ -88,6 +88,12 @@ func (e *PreTokenizerError) Error() string {
 // Unwrap makes the error an ErrUnsupported.
 func (e *PreTokenizerError) Unwrap() error { return ErrUnsupported }
 
+// CheckPre tells whether a name is one of PreTokenizers: the error is a *PreTokenizerError.
+func CheckPre(name string) error {
+	_, err := lookUpPre(name)
+	return err
+}
+
 // lookUpPre finds a pre-tokenizer by name.
 func lookUpPre(name string) (preTokenizer, error) {
 	if name == "" {
