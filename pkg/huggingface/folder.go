@@ -102,9 +102,9 @@ func (f *Folder) readConfig() error {
 
 // Close closes the files of the folder. A GGUF file that has not been written yet cannot be any more.
 func (f *Folder) Close() error {
-	err := f.root.close()
+	err := f.root.Close()
 	if f.weights != nil {
-		err = errors.Join(err, f.weights.close())
+		err = errors.Join(err, f.weights.Close())
 	}
 	if err != nil {
 		return fmt.Errorf("huggingface: %s: %w", f.root.dir, err)

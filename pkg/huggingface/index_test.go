@@ -21,10 +21,10 @@ func openTestWeights(t *testing.T, dir string) (*weights, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { r.close() })
+	t.Cleanup(func() { r.Close() })
 	w, err := openWeights(r)
 	if err == nil {
-		t.Cleanup(func() { w.close() })
+		t.Cleanup(func() { w.Close() })
 	}
 	return w, err
 }
@@ -109,7 +109,7 @@ func TestLinks(t *testing.T) {
 			if err := os.Symlink(l.target, link); err != nil {
 				t.Skip(err)
 			}
-			defer os.Remove(link)
+			defer os.RemoveAll(link)
 			if _, err := openTestWeights(t, snapshot); (err == nil) != l.ok || err != nil && !errors.Is(err, ErrInvalid) {
 				t.Errorf("got %v", err)
 			}
@@ -119,7 +119,7 @@ func TestLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.close()
+	defer r.Close()
 	if name, organization := r.origin(); name != "tiny" || organization != "maker" {
 		t.Errorf("origin is %q, %q", name, organization)
 	}

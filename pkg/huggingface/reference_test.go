@@ -78,6 +78,21 @@ func TestLongFactor(t *testing.T) {
 	}
 }
 
+// The checkpoint of this repository goes the same way.
+func TestTinyFolder(t *testing.T) {
+	want, err := gguf.Open("../../testdata/tiny-llama.gguf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer want.Close()
+	got := convert(t, folderOf(t, want, referenceConfig{"tiny-llama", 8, `{"architectures": ["LlamaForCausalLM"], "hidden_act": "silu",
+		"hidden_size": 64, "intermediate_size": 256, "max_position_embeddings": 256, "num_attention_heads": 8, "num_hidden_layers": 4,
+		"num_key_value_heads": 4, "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "tie_word_embeddings": true, "vocab_size": 512}`}), Options{})
+	compareTensors(t, got, want)
+	compareFacts(t, got, want)
+	compareTokens(t, got, want)
+}
+
 // folderOf writes the folder of a checkpoint.
 func folderOf(t *testing.T, f *gguf.File, r referenceConfig) string {
 	t.Helper()

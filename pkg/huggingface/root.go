@@ -38,7 +38,7 @@ func openRoot(dir string) (*root, error) {
 	return r, nil
 }
 
-func (r *root) close() error { return r.top.Close() }
+func (r *root) Close() error { return r.top.Close() }
 
 // open opens a regular file. A missing one gives fs.ErrNotExist.
 func (r *root) open(name string) (*os.File, int64, error) {

@@ -21,7 +21,7 @@ func readProto(t testing.TB, data []byte) (*vocabulary, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.close()
+	defer r.Close()
 	return readVocabulary(r)
 }
 
@@ -107,7 +107,7 @@ func FuzzVocabulary(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer r.close()
+		defer r.Close()
 		if _, err := readVocabulary(r); err != nil && !errors.Is(err, ErrInvalid) && !errors.Is(err, ErrUnsupported) {
 			t.Fatalf("error of no kind: %v", err)
 		}

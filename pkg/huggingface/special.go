@@ -12,14 +12,14 @@ import (
 // settingsName is the file of Transformers' own settings of a tokenizer.
 const settingsName = "tokenizer_config.json"
 
-// specialTokens are the roles of tokens and the keys that name them. "seperator" is spelled so in ggml.
+// specialTokens are the roles of tokens and the keys that name them.
 var specialTokens = []struct{ name, key string }{
 	{"bos", "bos_token_id"},
 	{"eos", "eos_token_id"},
 	{"eot", "eot_token_id"},
 	{"eom", "eom_token_id"},
 	{"unk", "unknown_token_id"},
-	{"sep", "seperator_token_id"},
+	{"sep", "seperator_token_id"}, //nolint:misspell // ggml spells the key so
 	{"pad", "padding_token_id"},
 	{"mask", "mask_token_id"},
 }

@@ -33,7 +33,7 @@ func openWeights(r *root) (*weights, error) {
 		err = fmt.Errorf("%w: neither %s nor %s is there", ErrInvalid, singleName, indexName)
 	}
 	if err != nil {
-		return nil, errors.Join(err, w.close())
+		return nil, errors.Join(err, w.Close())
 	}
 	return w, nil
 }
@@ -88,8 +88,8 @@ func (w *weights) openShards(r *root) error {
 	return nil
 }
 
-// close closes all files; the tensors must not be read any more.
-func (w *weights) close() error {
+// Close closes all files; the tensors must not be read any more.
+func (w *weights) Close() error {
 	var err error
 	for _, f := range w.files {
 		err = errors.Join(err, f.Close())
