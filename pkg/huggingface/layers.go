@@ -1,5 +1,7 @@
 package huggingface
 
+import "slices"
+
 // layerPattern says which layers differ from the others. In every family that has such layers, layer l is the odd one if
 // l + 1 is a multiple of a period: it has full attention where the others slide, or no rotary embedding.
 type layerPattern struct {
@@ -8,67 +10,67 @@ type layerPattern struct {
 	withoutRope bool   // the odd layers have no rotary embedding, and full attention like the others
 }
 
-// write checks that config.json describes such a pattern, and states the period where it is not the family's.
+// write checks that config.json describes such a pattern, and states the period where it is not the family's. A period of
+// 0 means no odd layers; one of 1, odd layers only, is not what any of these architectures has.
 func (p layerPattern) write(v *conversion, c *config) {
-	odd := oddLayers(c, p.withoutRope)
+	odd, known := p.oddLayers(c)
+	if known && uint64(len(odd)) != v.layers {
+		c.fail("%w: %d kinds of layers for %d layers", ErrInvalid, len(odd), v.layers)
+		return
+	}
+	if p.period == 0 {
+		if known && slices.Contains(odd, true) && slices.Contains(odd, false) {
+			c.fail("layers of several kinds are %w for the GGUF architecture %q", ErrUnsupported, v.family.architecture)
+		}
+		return
+	}
 	period := p.period
 	for _, key := range []string{"sliding_window_pattern", "_sliding_window_pattern"} {
 		period = c.sizeOr(key, period)
 	}
-	if p.free && odd != nil {
-		period = periodOf(odd)
+	if known && p.free && firstOther(odd, period) >= 0 {
+		period = uint64(slices.Index(odd, true) + 1)
 	}
-	for l, is := range odd {
-		if is != (period > 0 && uint64(l+1)%period == 0) {
-			c.fail("layer %d is %w: the layers are not of the kind the GGUF architecture %q has", l, ErrUnsupported, v.family.architecture)
-			return
-		}
+	if l := firstOther(odd, period); known && l >= 0 {
+		c.fail("layer %d is %w: the GGUF architecture %q has other layers at other places", l, ErrUnsupported, v.family.architecture)
+		return
 	}
 	switch {
-	case odd != nil && uint64(len(odd)) != v.layers:
-		c.fail("%w: %d kinds of layers for %d layers", ErrInvalid, len(odd), v.layers)
 	case period == p.period:
-	case p.free && period > 1:
+	case p.free && period != 1:
 		v.set("attention.sliding_window_pattern", uint32(period))
 	default:
-		c.fail("every %d. layer different from the others is %w for the GGUF architecture %q", period, ErrUnsupported, v.family.architecture)
+		c.fail("a pattern of %d layers is %w for the GGUF architecture %q", period, ErrUnsupported, v.family.architecture)
 	}
 }
 
-// oddLayers marks the layers that differ, nil if config.json leaves that to the family. Where all layers are alike there
-// is nothing to mark, whatever their kind.
-func oddLayers(c *config, withoutRope bool) []bool {
-	var odd []bool
-	if withoutRope {
+// firstOther returns the first layer that is not odd where the period makes it so, or the reverse; -1 if there is none.
+func firstOther(odd []bool, period uint64) int {
+	for l, is := range odd {
+		if is != (period > 0 && uint64(l+1)%period == 0) {
+			return l
+		}
+	}
+	return -1
+}
+
+// oddLayers marks the layers that differ, if config.json says so layer by layer.
+func (p layerPattern) oddLayers(c *config) (odd []bool, known bool) {
+	if p.withoutRope {
 		var rotates []int
-		c.decode("no_rope_layers", &rotates)
+		known = c.decode("no_rope_layers", &rotates)
 		for _, r := range rotates {
 			odd = append(odd, r == 0)
 		}
-		return odd
+		return odd, known
 	}
 	var kinds []string
-	c.decode("layer_types", &kinds)
-	alike := true
+	known = c.decode("layer_types", &kinds)
 	for _, kind := range kinds {
 		if kind != "full_attention" && kind != "sliding_attention" {
 			c.fail("layers of kind %q are %w", abbreviate(kind), ErrUnsupported)
 		}
-		alike = alike && kind == kinds[0]
 		odd = append(odd, kind == "full_attention")
 	}
-	if alike {
-		return nil
-	}
-	return odd
-}
-
-// periodOf returns one more than the number of layers before the first odd one.
-func periodOf(odd []bool) uint64 {
-	for l, is := range odd {
-		if is {
-			return uint64(l) + 1
-		}
-	}
-	return 0
+	return odd, known
 }

@@ -2,7 +2,6 @@ package huggingface
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/elastiformer/elastiformer/pkg/tokenizer"
 )
@@ -14,7 +13,7 @@ func preTokeniser(f *tokenizerFile) (string, error) {
 	for _, p := range f.PreTokenizer.flat() {
 		switch {
 		case p.Type == "ByteLevel" && (p.AddPrefixSpace == nil || *p.AddPrefixSpace):
-			return "", fmt.Errorf("%s: add_prefix_space is %w for a byte-level vocabulary", tokenizerName, ErrUnsupported)
+			return "", fmt.Errorf("%s: %w: add_prefix_space in a byte-level vocabulary", tokenizerName, ErrPreTokenizer)
 		case p.Type == "ByteLevel" && (p.UseRegex == nil || *p.UseRegex):
 			patterns = append(patterns, tokenizer.GPT2Pattern)
 		case p.Type == "ByteLevel":
@@ -27,13 +26,13 @@ func preTokeniser(f *tokenizerFile) (string, error) {
 		case p.Type == "Split" && p.Pattern.Regex != "" && isolates(&p):
 			patterns = append(patterns, p.Pattern.Regex)
 		default:
-			return "", fmt.Errorf("%s: pre-tokenizer %s is %w for a byte-level vocabulary", tokenizerName, abbreviate(p.Type), ErrUnsupported)
+			return "", fmt.Errorf("%s: %w: %s in a byte-level vocabulary", tokenizerName, ErrPreTokenizer, abbreviate(p.Type))
 		}
 	}
 	name, ok := tokenizer.PreByPatterns(patterns, f.Model.IgnoreMerges)
 	if !ok {
-		return "", fmt.Errorf("%s: pre-tokenizer is %w: no known one cuts at %s with ignore_merges %v (known: %s)",
-			tokenizerName, ErrUnsupported, abbreviate(fmt.Sprintf("%q", patterns)), f.Model.IgnoreMerges, strings.Join(tokenizer.PreTokenizers(), ", "))
+		return "", fmt.Errorf("%s: %w: none cuts at %s with ignore_merges %v",
+			tokenizerName, ErrPreTokenizer, abbreviate(fmt.Sprintf("%q", patterns)), f.Model.IgnoreMerges)
 	}
 	return name, nil
 }

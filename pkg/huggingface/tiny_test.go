@@ -85,7 +85,7 @@ func TestRefused(t *testing.T) {
 		{"more layers", `"num_hidden_layers": 2`, `tensor "model.layers.1.input_layernorm.weight": not a readable model folder: missing`},
 		{"not tied", `"tie_word_embeddings": false`, `tensor "lm_head.weight": not a readable model folder: missing`},
 		{"kinds of layers", `"num_hidden_layers": 1, "layer_types": ["chunked_attention"]`, `layers of kind "chunked_attention"`},
-		{"mixed layers", `"layer_types": ["sliding_attention", "full_attention"]`, "layer 1 is not supported"},
+		{"mixed layers", `"layer_types": ["sliding_attention", "full_attention"]`, "2 kinds of layers for 1 layers"},
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			_, err := tryConvert(t, tinyFolder(t, r.added), Options{})

@@ -183,9 +183,9 @@ func TestVocabularyRefused(t *testing.T) {
 		file object
 		want string
 	}{
-		{"unknown pattern", bytesLike("pre_tokenizer", split(`\w+`)), `no known one cuts at ["\\w+"]`},
+		{"unknown pattern", bytesLike("pre_tokenizer", split(`\w+`)), `pre-tokenizer is not supported: none cuts at ["\\w+"]`},
 		{"prefix space", bytesLike("pre_tokenizer", object{"type": "ByteLevel", "add_prefix_space": true}), "add_prefix_space"},
-		{"other pre-tokenizer", bytesLike("pre_tokenizer", object{"type": "Whitespace"}), "pre-tokenizer Whitespace"},
+		{"other pre-tokenizer", bytesLike("pre_tokenizer", object{"type": "Whitespace"}), "Whitespace in a byte-level"},
 		{"huge component", bytesLike("normalizer", object{"type": "Sequence", "normalizers": slices.Repeat([]object{{}}, 1<<15)}), "component of 98"},
 		{"lower case", bytesLike("normalizer", object{"type": "Lowercase"}), "normalizer Lowercase"},
 		{"word pieces", model("type", "WordPiece"), `model "WordPiece"`},
