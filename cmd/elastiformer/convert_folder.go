@@ -12,6 +12,7 @@ import (
 
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/huggingface"
+	"github.com/elastiformer/elastiformer/pkg/tokenizer"
 )
 
 // folderOptions are the flags of convert that concern a Hugging Face folder.
@@ -69,7 +70,12 @@ func convertFolder(ctx context.Context, opts convertOptions, std streams) (err e
 		return err
 	}
 	defer closeInto(folder, &err)
-	w, err := folder.GGUF(opts.folder.options())
+	how := opts.folder.options()
+	how.Pre = string(opts.pre)
+	w, err := folder.GGUF(how)
+	if errors.Is(err, huggingface.ErrPreTokenizer) {
+		return fmt.Errorf("%w; --force-pre takes one of %s instead", err, strings.Join(tokenizer.PreTokenizers(), ", "))
+	}
 	if err != nil {
 		return err
 	}
