@@ -168,9 +168,11 @@ func (t *Tape) Step(backward func()) {
 }
 
 // Backward runs the recorded steps in reverse. The gradients of the values the loss
-// was read from must be set before.
+// was read from must be set before. Memory that a step takes is used again by the next.
 func (t *Tape) Backward() {
 	for i := len(t.steps) - 1; i >= 0; i-- {
+		mark := t.Mark()
 		t.steps[i]()
+		t.rewind(mark)
 	}
 }

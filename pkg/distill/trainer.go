@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime/debug"
 	"math/rand/v2"
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
@@ -260,6 +261,9 @@ func (t *Trainer) Finish(ctx context.Context, dataHash string) error {
 			copy(p.Data, t.best.values[i])
 		}
 	}
+	// What the steps kept in memory to go back is not needed any more, and is most of it.
+	t.student, t.teacher = tape.New(true), tape.New(false)
+	debug.FreeOSMemory()
 	if err := t.plan(ctx, t.windows(min(planTokens, t.Options.Steps*t.Options.Batch*t.Options.Context))); err != nil {
 		return err
 	}
