@@ -26,7 +26,7 @@ SIMD ?= internal/simd
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race fuzz lint fmt bench golden cover cross arm64 asm asm-check clean
+.PHONY: help build demo test race memory fuzz lint fmt bench golden cover cross arm64 asm asm-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test: ## run all tests (needs no network once the modules are there)
 
 race: ## run the tests with the race detector, without the long ones (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short $(ALL)
+
+memory: ## measure peak memory with a file of 1.1 billion parameters (minutes, 2 GB of disk)
+	ELASTIFORMER_LARGE=1 $(GO) test ./cmd/elastiformer -run TestMemoryOfLargeFile -v -count=1 -timeout 60m
 
 fuzz: ## run every fuzz target for a few seconds (FUZZTIME=5s)
 	@set -e; for pkg in $$($(GO) list $(ALL)); do \
