@@ -57,6 +57,8 @@ type Vocabulary struct {
 	// TrimAfterSpecial drops white space behind special tokens, all but <s>, <unk>
 	// and <|endoftext|>: the way of Phi-3's tokenizer.
 	TrimAfterSpecial bool
+
+	ChatTemplate string // Jinja; empty if there is none
 }
 
 // The keys of a vocabulary. Two are not among them, since llama.cpp applies them to
@@ -300,6 +302,10 @@ func (v *Vocabulary) readSwitches(f *gguf.File, d defaults) error {
 		*s.value = on
 	}
 	name, err := f.String(keyName)
+	if err != nil && !errors.Is(err, gguf.ErrKeyMissing) {
+		return err
+	}
+	v.ChatTemplate, err = f.String(keyChatTemplate)
 	if err != nil && !errors.Is(err, gguf.ErrKeyMissing) {
 		return err
 	}
