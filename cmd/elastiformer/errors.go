@@ -88,6 +88,7 @@ var sentinels = []struct {
 	{tokenizer.ErrUnsupported, kindInput},
 	{tokenizer.ErrVocabulary, kindInput},
 	{tokenizer.ErrNoPreTokenizer, kindUsage},
+	{tokenizer.ErrChat, kindInput},
 	{dataset.ErrEmpty, kindInput},
 	{dataset.ErrTooShort, kindInput},
 	{dataset.ErrUnsupported, kindInput},

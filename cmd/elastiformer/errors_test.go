@@ -40,6 +40,7 @@ func TestKindOf(t *testing.T) {
 		{"vocabulary", fmt.Errorf("x: %w", tokenizer.ErrVocabulary), kindInput, 4},
 		{"pre-tokenizer", fmt.Errorf("x: %w", &tokenizer.PreTokenizerError{Name: "x"}), kindInput, 4},
 		{"nothing to force a pre-tokenizer upon", fmt.Errorf("x: %w", tokenizer.ErrNoPreTokenizer), kindUsage, 2},
+		{"chat template", fmt.Errorf("x: %w", tokenizer.ErrChat), kindInput, 4},
 		{"tokenizer model", fmt.Errorf("x: %w", tokenizer.ErrUnsupported), kindInput, 4},
 		{"row of a data file", fmt.Errorf("x: %w", &dataset.RowError{File: "a.jsonl", Line: 3, Err: errors.New("bad")}), kindInput, 4},
 		{"data too short", fmt.Errorf("x: %w", &dataset.TooShortError{Tokens: 3, Needed: 9}), kindInput, 4},

@@ -15,7 +15,6 @@ import (
 	"github.com/elastiformer/elastiformer/pkg/eval"
 	"github.com/elastiformer/elastiformer/pkg/model"
 	"github.com/elastiformer/elastiformer/pkg/routing"
-	"github.com/elastiformer/elastiformer/pkg/tokenizer"
 )
 
 // generateOptions are the flags of generate and its argument.
@@ -25,6 +24,7 @@ type generateOptions struct {
 	adapter string
 	pre     forcedPre
 	prompt  string
+	chat    chatOptions
 	tokens  int
 	budget  float64
 	temp    float64
@@ -38,6 +38,7 @@ func (o *generateOptions) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.adapter, "adapter", "", "elastic side-car `file` of the model")
 	o.pre.addFlag(fs)
 	fs.StringVarP(&o.prompt, "prompt", "p", "", "`text` to continue")
+	o.chat.addFlags(fs)
 	boundedVar(fs, &o.tokens, "tokens", "n", 128, 1, 1<<24, "largest `number` of tokens to generate")
 	o.budget = 1
 	fs.Var(&singleBudget{&o.budget}, "budget", "compute `budget` in (0, 1]")
@@ -57,11 +58,15 @@ func newGenerateCommand(g *globals) *cobra.Command {
 prompt are parsed. It stops at the end of the text, after -n tokens, or when the model's
 context is full.
 
+With --chat it answers instead: the prompt becomes one message of a user, written as the
+model's chat template (tokenizer.chat_template) says.
+
 With --precision int8, as in llama.cpp, activations that meet weights in 8 or 4 bits are
 rounded to 8 bits; everything else, and all of it with f32, is float32. With bf16 all
 products with pretrained weights multiply in bfloat16.`,
 		Example: `  elastiformer generate trained.gguf -p "Once upon a time" -n 200 --budget 0.6
-  elastiformer generate model.gguf -p "Once upon a time" --temp 0 --json`,
+  elastiformer generate model.gguf -p "Once upon a time" --temp 0 --json
+  elastiformer generate model.gguf --chat --system "Be brief." -p "Why is the sky blue?"`,
 		Annotations: exitStatus(kindInput, kindInterrupted),
 		Args:        cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -85,7 +90,10 @@ func runGenerate(ctx context.Context, opts generateOptions, std streams) (err er
 	}
 	defer closeInto(c, &err)
 	c.pack(opts.precision)
-	prompt := c.vocab.Encode(opts.prompt, tokenizer.EncodeOptions{BOS: true, ParseSpecial: true})
+	prompt, err := opts.chat.encode(c.vocab, opts.prompt)
+	if err != nil {
+		return fmt.Errorf("%s: %w", opts.model, err)
+	}
 	if len(prompt) == 0 {
 		return usageErrorf("the prompt is empty and the vocabulary has no token to begin with")
 	}

@@ -24,7 +24,7 @@ func scriptModel(t *testing.T) func(ts *testscript.TestScript, neg bool, args []
 		if neg || len(args) == 0 {
 			ts.Fatalf("usage: model FILE [KEY=VALUE...]")
 		}
-		s := modeltest.Shape{Untied: true, Vocabulary: 360}
+		s, template := modeltest.Shape{Untied: true, Vocabulary: 360}, ""
 		for _, arg := range args[1:] {
 			key, value, _ := strings.Cut(arg, "=")
 			if key == "type" {
@@ -37,6 +37,10 @@ func scriptModel(t *testing.T) func(ts *testscript.TestScript, neg bool, args []
 			}
 			if key == "family" {
 				s.Family = value
+				continue
+			}
+			if key == "template" { // a file
+				template = ts.ReadFile(value)
 				continue
 			}
 			n, err := strconv.Atoi(value)
@@ -56,7 +60,11 @@ func scriptModel(t *testing.T) func(ts *testscript.TestScript, neg bool, args []
 				ts.Fatalf("model: no key %s", key)
 			}
 		}
-		ts.Check(modeltest.Writer(t, s).WriteFile(ts.MkAbs(args[0]), false))
+		w := modeltest.Writer(t, s)
+		if template != "" {
+			ts.Check(w.Set("tokenizer.chat_template", template))
+		}
+		ts.Check(w.WriteFile(ts.MkAbs(args[0]), false))
 	}
 }
 
