@@ -86,7 +86,7 @@ func (s *bytePair) readMerges(merges []string) error {
 		}
 		return id
 	}
-	for b, r := range byteRunes {
+	for b, r := range &byteRunes {
 		s.bytes[b] = symbolOf(string(r))
 	}
 	s.merges = make(map[[2]int32]merge, len(merges))

@@ -19,7 +19,7 @@ func byteToy(merges ...string) Vocabulary {
 		v.Tokens = append(v.Tokens, token)
 		v.Types = append(v.Types, typ)
 	}
-	for _, r := range byteRunes {
+	for _, r := range &byteRunes {
 		add(string(r), TypeNormal)
 	}
 	add("<|end|>", TypeControl)

@@ -126,6 +126,13 @@ func (s *sentencePiece) session() session {
 	return m
 }
 
+// pieceMerger encodes words one after the other, in the same memory.
+type pieceMerger struct {
+	*sentencePiece
+	merger
+	word string
+}
+
 func (m *pieceMerger) encode(dst []int32, text string, first bool) []int32 {
 	if first && m.prefix {
 		text = " " + text
@@ -151,13 +158,6 @@ func wordEnd(text string) int {
 		return start + i
 	}
 	return len(text)
-}
-
-// pieceMerger encodes words one after the other, in the same memory.
-type pieceMerger struct {
-	*sentencePiece
-	merger
-	word string
 }
 
 // rank has two neighbours joined if together they spell a token.
