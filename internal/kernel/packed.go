@@ -9,9 +9,9 @@ import (
 // Pack makes products with a weight, not those with its transpose, use a copy in the
 // layout of their kernels: a few rows then run at the speed of memory instead of that of
 // packing. Of a float32 weight the values of products do not change; in bfloat16 the copy takes
-// half the memory. With integers set,
-// products with a weight in 8 or 4 bits (see [Repackable]) are those of integers, and their
-// activations are rounded to 8 bits (see [Quantised]). Other weights stay as they are.
+// half the memory. With integers set, products with a weight in blocks of 8 or fewer bits are
+// those of integers where there are such (see [Repackable]), and their activations are rounded
+// to 8 bits (see [Quantised]). Other weights stay as they are.
 //
 // The copy is made when it is first needed, and then release, unless nil, is called: what
 // the weight was made of may leave the memory, as long as it can still be read.

@@ -1,7 +1,7 @@
 // Package simd holds the innermost loops of elastiformer: tiles of matrix products,
 // element-wise functions over slices, dot products of block-quantised values. Each has
 // a plain Go twin, which is the reference in tests and what processors without vector
-// code run.
+// code run; for decoders that is the codec of package gguf.
 //
 // # Levels
 //

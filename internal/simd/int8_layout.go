@@ -147,6 +147,3 @@ func (p int8Plane) vector(group int) (at, bit int) {
 	perByte := 8 / p.width
 	return p.at + group/perByte*int8GroupBytes, group % perByte * p.width
 }
-
-// mask is as many bits as a level has in every byte of a word.
-func (p int8Plane) mask() uint32 { return (1<<p.width - 1) * 0x01010101 }

@@ -14,6 +14,7 @@ func (b Blocks) PackInt8(dst, src []byte, blocks int) {
 	}
 	clear(dst)
 	l := &int8Layouts[b]
+	front, size, levelBytes := l.superBytes(), l.blockBytes(), l.levelBytes()
 	var levels [int8Groups]uint32
 	for n := 0; n < blocks; n += per {
 		at, first := b.Int8At(n)
@@ -21,10 +22,10 @@ func (b Blocks) PackInt8(dst, src []byte, blocks int) {
 		for o := 0; o*rowBytes < len(src); o++ {
 			stored := src[o*rowBytes+n/per*shape.bytes:][:shape.bytes]
 			for k := range per {
-				block := super[l.superBytes()+(first+k)*l.blockBytes():][:l.blockBytes()]
+				block := super[front+(first+k)*size:][:size]
 				b.levels(&levels, stored, k)
 				l.put(block, &levels, o)
-				b.putScales(super, block[l.levelBytes():], stored, k, o)
+				b.putScales(super, block[levelBytes:], stored, k, o)
 			}
 		}
 	}
@@ -52,8 +53,9 @@ func (l *int8Layout) put(block []byte, levels *[int8Groups]uint32, o int) {
 				words[0] |= v >> base & oneBit << (i & 7)
 			}
 		}
+		plane := block[p.at+4*o:]
 		for i, word := range words[:p.width] {
-			binary.LittleEndian.PutUint32(block[p.at+i*int8GroupBytes+4*o:], word)
+			binary.LittleEndian.PutUint32(plane[i*int8GroupBytes:], word)
 		}
 	}
 }

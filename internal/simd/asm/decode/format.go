@@ -44,7 +44,7 @@ func (f *format) generate(l level) {
 				offset = d.broadcast(s.least, entry)
 			}
 		}
-		for i := range l.vectors(groupLen) {
+		for i := range l.vectors() {
 			v := f.levels(d, g, i*l.lanes)
 			VCVTDQ2PS(v, v)
 			VMULPS(step, v, v)
@@ -54,7 +54,7 @@ func (f *format) generate(l level) {
 			case offset != nil:
 				VADDPS(offset, v, v)
 			}
-			d.store(g*l.vectors(groupLen)+i, v)
+			d.store(g*l.vectors()+i, v)
 		}
 	}
 	d.end()

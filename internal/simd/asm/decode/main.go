@@ -33,8 +33,8 @@ type level struct {
 	lanes  int // floats in a vector
 }
 
-// vectors is how many vectors n floats take.
-func (l level) vectors(n int) int { return n / l.lanes }
+// vectors is how many vectors a group takes.
+func (l level) vectors() int { return groupLen / l.lanes }
 
 // decoder is a loop over blocks of elements.
 type decoder struct {
@@ -77,7 +77,7 @@ func (d *decoder) end() {
 func half(l level) {
 	d := begin(l, "F16", 16, 32, "widens blocks of 16 half-precision numbers.")
 	Label("block")
-	for i := range l.vectors(16) {
+	for i := range l.vectors() {
 		v := l.vector()
 		VCVTPH2PS(d.at(2*l.lanes*i), v)
 		d.store(i, v)
@@ -89,7 +89,7 @@ func half(l level) {
 func bfloat(l level) {
 	d := begin(l, "BF16", 16, 32, "widens blocks of 16 bfloat16 numbers.")
 	Label("block")
-	for i := range l.vectors(16) {
+	for i := range l.vectors() {
 		v := l.vector()
 		VPMOVZXWD(d.at(2*l.lanes*i), v)
 		VPSLLD(U8(16), v, v)
