@@ -117,8 +117,9 @@ func (l *Layer) gated() []*tape.GatedBlock {
 	return []*tape.GatedBlock{&l.Mixture.Experts, l.Mixture.Shared}
 }
 
-// ExpertBlock is what the width of an expert must be a multiple of: the longest block
-// of the down projections, whose columns the experts divide.
+// ExpertBlock is what the width of an expert should be a multiple of: the longest block
+// of the down projections, whose columns the experts divide. Others are computed just as
+// well, but not by integer products, and decode values that they do not use.
 func (m *Model) ExpertBlock() int {
 	n := 1
 	for i := range m.Layers {

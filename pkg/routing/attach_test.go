@@ -27,7 +27,9 @@ func TestNumberOfExperts(t *testing.T) {
 		{8192, 1, 0, 256, ""},
 		{2048, 32, 0, 64, ""}, // whole blocks of 32
 		{704, 32, 0, 22, ""},
-		{256, 256, 0, 0, "no split"},
+		{256, 256, 0, 16, ""}, // one whole block, which is too few
+		{256, 32, 0, 16, ""},  // eight
+		{1, 1, 0, 0, "no split"},
 		{101, 1, 0, 101, ""}, // a prime: no divisor is affordable
 		{172, 1, 86, 86, ""},
 		{172, 1, 172, 172, ""},
@@ -35,7 +37,7 @@ func TestNumberOfExperts(t *testing.T) {
 		{172, 1, 5, 0, "[2 4 43 86 172]"},
 		{172, 1, 1, 0, "[2 4 43 86 172]"},
 		{172, 1, -4, 0, "[2 4 43 86 172]"},
-		{704, 32, 44, 0, "whole blocks of 32 (possible: [2 11 22])"},
+		{704, 32, 44, 44, ""}, // where asked for, within blocks
 	} {
 		e, err := routing.Attach(shape(c.feedForward), c.block, routing.Options{Selectors: []routing.Selector{routing.Experts}, Layers: []int{0}, Experts: c.experts})
 		switch {

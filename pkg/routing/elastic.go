@@ -54,8 +54,8 @@ type router struct {
 
 // Attach makes zero routers: every score is equal, LoRA adds nothing, and budget 1 is
 // the pretrained model. blockLen is the block length of the feed-forward's down
-// projection (1 unless it is block-quantised), which an expert's width must be a
-// multiple of. The error wraps ErrOptions.
+// projection (1 unless it is block-quantised): experts of whole blocks are fastest, and
+// the default where there are enough. The error wraps ErrOptions.
 func Attach(c model.Config, blockLen int, o Options) (*Elastic, error) {
 	if len(o.Selectors) == 0 {
 		return nil, fmt.Errorf("routing: no selector given: %w", ErrOptions)
@@ -177,37 +177,33 @@ const (
 
 // chooseExperts checks the number of experts, or picks the default: the largest
 // divisor of F whose router costs at most a tenth of the MLP (M·D against 3·D·F) and
-// whose blocks fill the kernels' tile, unless that leaves too few; without an affordable
-// one the smallest.
+// whose blocks fill the kernels' tile and are whole blocks of the weights, unless that
+// leaves too few; without an affordable one the smallest.
 func (o *Options) chooseExperts(f, blockLen int) error {
 	var divisors []int
 	for m := 2; m <= f; m++ {
-		if f%m == 0 && f/m%blockLen == 0 {
+		if f%m == 0 {
 			divisors = append(divisors, m)
-		}
-	}
-	if o.Experts != 0 {
-		if slices.Contains(divisors, o.Experts) {
-			return nil
-		}
-		what := fmt.Sprintf("%d experts do not divide the feed-forward width %d", o.Experts, f)
-		if blockLen > 1 {
-			what += fmt.Sprintf(" into whole blocks of %d", blockLen)
-		}
-		return fmt.Errorf("routing: %s (possible: %v): %w", what, divisors, ErrOptions)
-	}
-	for _, m := range divisors {
-		affordable := float64(m) <= maxRouterShare*3*float64(f)
-		if affordable && (f/m >= tileWidth || o.Experts < fewExperts) {
-			o.Experts = m
 		}
 	}
 	switch {
 	case o.Experts != 0:
-	case len(divisors) > 0:
-		o.Experts = divisors[0] // none is affordable: the fewest
-	default:
-		return fmt.Errorf("routing: feed-forward width %d in whole blocks of %d has no split into experts, choose other selectors: %w", f, blockLen, ErrOptions)
+		if !slices.Contains(divisors, o.Experts) {
+			return fmt.Errorf("routing: %d experts do not divide the feed-forward width %d (possible: %v): %w", o.Experts, f, divisors, ErrOptions)
+		}
+		return nil
+	case len(divisors) == 0:
+		return fmt.Errorf("routing: feed-forward width %d has no split into experts, choose other selectors: %w", f, ErrOptions)
+	}
+	whole := slices.DeleteFunc(slices.Clone(divisors), func(m int) bool { return f/m%blockLen != 0 })
+	for _, m := range slices.Concat(whole, divisors) { // once there are enough, only wide ones count
+		affordable := float64(m) <= maxRouterShare*3*float64(f)
+		if affordable && m > o.Experts && (f/m >= tileWidth && f/m%blockLen == 0 || o.Experts < fewExperts) {
+			o.Experts = m
+		}
+	}
+	if o.Experts == 0 {
+		o.Experts = divisors[0]
 	}
 	return nil
 }
