@@ -65,7 +65,7 @@ A model without selectors is measured at budget 1; for its training, heads and e
 are attached in memory.
 
 --precision is that of prompt and decoding: with int8, as in llama.cpp, activations that
-meet weights in 8 or 4 bits are rounded to 8 bits. With bf16 products with pretrained weights
+meet quantised weights are rounded to 8 bits. With bf16 products with pretrained weights
 multiply in bfloat16, those of training too; otherwise training is float32 throughout.`,
 		Example: `  elastiformer bench model.gguf --threads 1
   elastiformer bench trained.gguf --budget 0.4,0.6,0.8,1 -p 512 -n 64 -r 5 --json

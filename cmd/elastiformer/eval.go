@@ -69,7 +69,7 @@ predict the same token, the compute executed and the time taken.
 A model without selectors is measured at budget 1 alone.
 
 With --precision int8 teacher and student both run as generate does by default:
-activations that meet weights in 8 or 4 bits are rounded to 8 bits. With bf16 all products
+activations that meet quantised weights are rounded to 8 bits. With bf16 all products
 with pretrained weights multiply in bfloat16, of teacher and student alike.`,
 		Example: `  elastiformer eval elastic.gguf --data valid.txt
   elastiformer eval elastic.gguf --data valid.txt --budget 0.6 --max-kl 0.5 --json

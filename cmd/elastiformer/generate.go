@@ -61,7 +61,7 @@ context is full.
 With --chat it answers instead: the prompt becomes one message of a user, written as the
 model's chat template (tokenizer.chat_template) says.
 
-With --precision int8, as in llama.cpp, activations that meet weights in 8 or 4 bits are
+With --precision int8, as in llama.cpp, activations that meet quantised weights are
 rounded to 8 bits; everything else, and all of it with f32, is float32. With bf16 all
 products with pretrained weights multiply in bfloat16.`,
 		Example: `  elastiformer generate trained.gguf -p "Once upon a time" -n 200 --budget 0.6

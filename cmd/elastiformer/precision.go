@@ -10,7 +10,7 @@ import (
 type precision string
 
 const (
-	// precisionInt8 rounds the activations that meet weights in 8 or 4 bits to 8 bits, and
+	// precisionInt8 rounds the activations that meet quantised weights to 8 bits, and
 	// multiplies integers; all else is float32.
 	precisionInt8 precision = "int8"
 	// precisionBF16 rounds the weights of projections and what meets them to bfloat16; sums

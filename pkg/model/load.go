@@ -73,7 +73,7 @@ func Load(f *gguf.File) (*Model, error) {
 // Pack prepares the projections for passes over few tokens, such as decoding: their
 // weights are copied when they are first needed, into the layout that is fastest to read,
 // and the file's pages are let go. Logits stay the same unless integers is set: then the
-// activations that meet weights in 8 or 4 bits are rounded to 8 bits, for two to four
+// activations that meet quantised weights are rounded to 8 bits, for two to four
 // times the speed. The gradients of a packed model are those of the weights as they are
 // in the file, and cost the memory of both.
 func (m *Model) Pack(integers bool) {
