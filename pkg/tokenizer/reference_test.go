@@ -142,6 +142,9 @@ func TestReferenceVocabularies(t *testing.T) {
 		for i, text := range inputs {
 			got := tok.Encode(text, EncodeOptions{ParseSpecial: true})
 			c.compare(t, tok, input, text, got, parseIDs(t, lines[i]))
+			if back := tok.Decode(got); back != text && !tok.hasSpecial(got) {
+				t.Errorf("%s: Decode(Encode(%q)) = %q", filepath.Base(input), text, back)
+			}
 		}
 	}
 	c.report(t)
