@@ -1,11 +1,21 @@
 // Package dataset turns files of text into what evaluation and training read.
 //
-// [Open] reads text files and JSON lines. For perplexity, a source is one text
+// [Open] reads text, JSON lines, CSV, TSV and parquet, plain or compressed, from
+// files, folders, patterns and standard input. Rows of a table become documents by the
+// field that holds the text or by a [Template]. For perplexity, a source is one text
 // ([Source.Text]), tokenised once and cut by [EvalWindows] the way llama-perplexity
 // cuts it, so that figures can be compared. For training, a source is a list of
 // documents ([Source.Documents]), tokenised one by one and joined by [NewCorpus],
 // whose batches are a function of the seed and the step alone: a training run that
 // was interrupted reads the same batches as one that was not.
+//
+// Files are not trusted. What is read is streamed, a row and the text as a whole have
+// a greatest size, and a compressed file that expands beyond all reason is refused.
+// The exception is parquet: github.com/parquet-go/parquet-go allocates what the metadata
+// and page headers claim and whatever a page expands to, so that a file made for it can
+// exhaust the memory and end the program.
+// The text itself is kept in memory: once, and a second time while [Source.Text]
+// joins rows.
 //
 // Tokenising lies between the two halves and belongs to the caller: this package
 // knows text and ids, not vocabularies.
