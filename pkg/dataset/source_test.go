@@ -1,19 +1,23 @@
 package dataset
 
 import (
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // file writes a file of the test and returns its path.
-func file(t *testing.T, name, content string) string {
+func file(t testing.TB, name, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -45,6 +49,12 @@ func TestOpen(t *testing.T) {
 			[]string{"Question: 1+1?\nAnswer: 2", "t"}, "Question: 1+1?\nAnswer: 2\nt",
 		},
 		{"some-empty.jsonl", `{"text":" \n"}` + "\n" + `{"text":"a"}`, []string{"a"}, "a"},
+		{"content.ndjson", `{"content":"a","question":"q","answer":"b"}`, []string{"a"}, "a"},
+		{"mark.txt", "\ufeffone\n", []string{"one"}, "one"},
+		{"mark.jsonl", "\ufeff{\"text\":\"one\"}\n", []string{"one"}, "one"},
+		{"mark.csv", "\ufefftext\none\n", []string{"one"}, "one"},
+		{"table.csv", "id,text\r\n1,\"a, \"\"b\"\"\nc\"\r\n\r\n2,d\r\n3,\r\n", []string{"a, \"b\"\nc", "d"}, "a, \"b\"\nc\nd"},
+		{"qa.TSV", "question\tanswer\n1+1?\t2\n", []string{"Question: 1+1?\nAnswer: 2"}, "Question: 1+1?\nAnswer: 2"},
 		{"separator.jsonl", `{"text":"a<|endoftext|>b"}`, []string{"a<|endoftext|>b"}, "a<|endoftext|>b"},
 	}
 	for _, test := range tests {
@@ -59,8 +69,7 @@ func TestOpen(t *testing.T) {
 			if s.Text() != test.text {
 				t.Errorf("Text = %q, want %q", s.Text(), test.text)
 			}
-			sum := sha256.Sum256([]byte(test.content))
-			if want := hex.EncodeToString(sum[:]); s.SHA256() != want {
+			if want := sha(test.content); s.SHA256() != want {
 				t.Errorf("SHA256 = %s, want %s", s.SHA256(), want)
 			}
 		})
@@ -76,11 +85,13 @@ func TestOpenSeveral(t *testing.T) {
 	if want := []string{"one", "two"}; !slices.Equal(s.Documents(), want) || s.Text() != "one\ntwo" {
 		t.Errorf("Documents = %q, Text = %q, want %q and both lines", s.Documents(), s.Text(), want)
 	}
-	sum := sha256.Sum256([]byte("one\n" + `{"text":"two"}`))
-	if want := hex.EncodeToString(sum[:]); s.SHA256() != want {
+	if want := sha("one\n" + `{"text":"two"}`); s.SHA256() != want {
 		t.Errorf("SHA256 = %s, want that of both files joined, %s", s.SHA256(), want)
 	}
 }
+
+// errRow stands for any RowError.
+var errRow = errors.New("a RowError")
 
 func TestOpenRefuses(t *testing.T) {
 	tests := []struct {
@@ -92,13 +103,25 @@ func TestOpenRefuses(t *testing.T) {
 		{"separators.txt", "<|endoftext|>\n<|endoftext|>", ErrEmpty},
 		{"empty.jsonl", "", ErrEmpty},
 		{"blank.jsonl", "\n\n", ErrEmpty},
-		{"table.parquet", "PAR1", ErrUnsupported},
+		{"names.csv", "text\n", ErrEmpty},
+		{"packed.parquet.gz", "PAR1", ErrUnsupported},
+		{"packed.gz", "text", ErrUnsupported},
+		{"table.parquet", "PAR1", ErrParquet},
+		{"table.csv", "text,text\na,b\n", errRow},
+		{"short.csv", "a,text\nb\n", errRow},
+		{"quote.csv", "text\n\"a\n", errRow},
+		{"wide.txt", "\xff\xfea\x00", errUTF16},
+		{"text.txt.gz", "not compressed", gzip.ErrHeader},
+		{"text.txt.zst", "not compressed", zstd.ErrMagicMismatch},
 		{"none", "text", ErrUnsupported},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			path := file(t, test.name, test.content)
 			_, err := Open(path)
+			if row := (*RowError)(nil); errors.Is(test.want, errRow) && errors.As(err, &row) {
+				err = fmt.Errorf("%w: %w", errRow, err)
+			}
 			if !errors.Is(err, test.want) || !strings.Contains(err.Error(), path) {
 				t.Errorf("Open: %v, want %v naming the file", err, test.want)
 			}
@@ -120,7 +143,9 @@ func TestBadRows(t *testing.T) {
 		{"no object", `["text"]`, "array"},
 		{"null", `null`, "want"},
 		{"two objects", `{"text":"a"} {"text":"b"}`, "after top-level value"},
-		{"nothing known", `{"content": "a"}`, `want "text"`},
+		{"nothing known", `{"body": "a"}`, `want "text"`},
+		{"content is no string", `{"content": {"text": "a"}}`, `"content" is not a string`},
+		{"invalid UTF-8", "{\"text\": \"a\xff\"}", "invalid UTF-8"},
 		{"only a question", `{"question": "a"}`, `want "text"`},
 		{"only an answer", `{"answer": "a"}`, `want "text"`},
 		{"number", `{"text": 1}`, `"text" is not a string`},
@@ -143,4 +168,10 @@ func TestBadRows(t *testing.T) {
 			}
 		})
 	}
+}
+
+// sha is the SHA-256 of a text in hexadecimal.
+func sha(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
 }
