@@ -32,21 +32,6 @@ func openFile(path string) (*gguf.File, error) {
 	return f, nil
 }
 
-// text is what a data file holds.
-type text struct {
-	*dataset.Source
-	path string
-}
-
-// openText reads a data file; whatever prevents that is the input's fault.
-func openText(path string) (text, error) {
-	source, err := dataset.Open(path)
-	if err != nil {
-		return text{}, inputErrorf("%w", err)
-	}
-	return text{source, path}, nil
-}
-
 // openCheckpoint opens a model. Elastic keys are read from the adapter if one is named, else from the model's own file if
 // it has any. Text will be cut as pre says, if it does.
 func openCheckpoint(path, adapter string, pre forcedPre) (c *checkpoint, err error) {
@@ -127,7 +112,7 @@ func (c *checkpoint) evalWindows(t text, context, limit int) ([][]int32, error) 
 	bos, _ := c.vocab.BOS()
 	windows, err := dataset.EvalWindows(ids, context, bos, c.vocab.AddBOS())
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", t.path, err)
+		return nil, fmt.Errorf("%s: %w", t.name, err)
 	}
 	if limit > 0 {
 		windows = windows[:min(limit, len(windows))]
@@ -155,7 +140,7 @@ func (c *checkpoint) corpus(t text, context, batch int, seed uint64) (*dataset.C
 		corpus, err = dataset.NewCorpus(documents, o)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", t.path, err)
+		return nil, fmt.Errorf("%s: %w", t.name, err)
 	}
 	return corpus, nil
 }

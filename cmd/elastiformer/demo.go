@@ -119,7 +119,7 @@ func (d *demo) train(ctx context.Context) error {
 	defaults(&o)
 	o.globalOptions = d.globalOptions
 	o.model, o.output, o.force = d.in("elastic.gguf"), d.in("trained.gguf"), true
-	o.data, o.heldOut, o.Steps = d.in("train.txt"), d.in("valid.txt"), d.steps
+	o.data, o.heldOut, o.Steps = []string{d.in("train.txt")}, d.in("valid.txt"), d.steps
 	o.complete()
 	d.say("train elastic.gguf --data train.txt --val valid.txt --steps %d -o trained.gguf", d.steps)
 	return runTrain(ctx, o, d.aside())
@@ -129,7 +129,7 @@ func (d *demo) eval(ctx context.Context) error {
 	var o evalOptions
 	defaults(&o)
 	o.globalOptions = d.globalOptions
-	o.model, o.data, o.context = d.in("trained.gguf"), d.in("valid.txt"), distill.Defaults().Context
+	o.model, o.data, o.context = d.in("trained.gguf"), []string{d.in("valid.txt")}, distill.Defaults().Context
 	d.say("eval trained.gguf --data valid.txt --context %d", o.context)
 	return runEval(ctx, o, d.std)
 }

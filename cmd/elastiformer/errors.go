@@ -90,6 +90,8 @@ var sentinels = []struct {
 	{tokenizer.ErrNoPreTokenizer, kindUsage},
 	{tokenizer.ErrChat, kindInput},
 	{dataset.ErrEmpty, kindInput},
+	{dataset.ErrParquet, kindInput},
+	{dataset.ErrTooLarge, kindInput},
 	{dataset.ErrTooShort, kindInput},
 	{dataset.ErrUnsupported, kindInput},
 	{model.ErrUnsupported, kindInput},

@@ -24,10 +24,10 @@ const defaultContext = 512
 // evalOptions are the flags of eval and its argument.
 type evalOptions struct {
 	globalOptions
+	dataOptions
 	model           string
 	adapter         string
 	pre             forcedPre
-	data            string
 	budgets         budgetList
 	context         int
 	limit           int
@@ -43,7 +43,7 @@ type evalOptions struct {
 func (o *evalOptions) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.adapter, "adapter", "", "elastic side-car `file` of the model")
 	o.pre.addFlag(fs)
-	fs.StringVar(&o.data, "data", "", "text `file` to evaluate on, .txt or .jsonl (required)")
+	o.addDataFlags(fs, "evaluate")
 	fs.Var(&o.budgets, "budget", "`budgets` to evaluate, in (0, 1]: 0.6 or 0.4,0.6 or 0.4..1+0.1 (default 0.4..1+0.1)")
 	boundedVar(fs, &o.context, "context", "", 0, 0, 1<<24, "`tokens` in a window, at least 3; 0 for 512 or the model's context if that is shorter")
 	boundedVar(fs, &o.limit, "limit", "", 0, 0, 1<<40, "evaluate at most this `number` of windows, 0 for all")
@@ -68,11 +68,14 @@ predict the same token, the compute executed and the time taken.
 
 A model without selectors is measured at budget 1 alone.
 
+` + dataHelp + `
+
 With --precision int8 teacher and student both run as generate does by default:
 activations that meet quantised weights are rounded to 8 bits. With bf16 all products
 with pretrained weights multiply in bfloat16, of teacher and student alike.`,
 		Example: `  elastiformer eval elastic.gguf --data valid.txt
   elastiformer eval elastic.gguf --data valid.txt --budget 0.6 --max-kl 0.5 --json
+  elastiformer eval elastic.gguf --data test.parquet --text-field story
   elastiformer eval model.gguf --adapter routers.gguf --data valid.txt --budget 0.5..1+0.05`,
 		Annotations: exitStatus(kindGate, kindInput, kindInterrupted),
 		Args:        cobra.ExactArgs(1),
@@ -84,6 +87,7 @@ with pretrained weights multiply in bfloat16, of teacher and student alike.`,
 	}
 	opts.addFlags(cmd.Flags())
 	requireFlags(cmd, "data")
+	cmd.MarkFlagsMutuallyExclusive("text-field", "template")
 	return cmd
 }
 
@@ -94,6 +98,9 @@ func runEval(ctx context.Context, opts evalOptions, std streams) (err error) {
 	}
 	if opts.context != 0 && opts.context < leastContext {
 		return usageErrorf("--context %d: a window needs at least %d tokens", opts.context, leastContext)
+	}
+	if err := opts.checkData(); err != nil {
+		return err
 	}
 	if opts.csv != "" {
 		if err := checkTarget(opts.csv, opts.force); err != nil {
@@ -113,7 +120,7 @@ func runEval(ctx context.Context, opts evalOptions, std streams) (err error) {
 	if opts.context == 0 {
 		opts.context = max(leastContext, min(defaultContext, c.model.Context))
 	}
-	data, err := openText(opts.data)
+	data, err := opts.open(ctx, opts.data, opts.globalOptions, std)
 	if err != nil {
 		return err
 	}

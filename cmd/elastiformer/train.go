@@ -25,11 +25,11 @@ import (
 type trainOptions struct {
 	globalOptions
 	distill.Options
+	dataOptions
 	model           string
 	adapter         string
 	pre             forcedPre
 	output          string
-	data            string
 	heldOut         string
 	budgets         budgetRange
 	budgetsGiven    bool // not the default, which adapts to what the model reaches
@@ -50,8 +50,8 @@ const heldOutWindows = 32
 func (o *trainOptions) addFlags(fs *pflag.FlagSet) {
 	d := distill.Defaults()
 	fs.StringVarP(&o.output, "output", "o", "", "trained checkpoint `file` to write (required but for --dry-run)")
-	fs.StringVar(&o.data, "data", "", "text `file` to train on, .txt or .jsonl (required)")
-	fs.StringVar(&o.heldOut, "val", "", "text `file` on which the KL is measured while training; the best parameters are kept")
+	o.addDataFlags(fs, "train")
+	fs.StringVar(&o.heldOut, "val", "", "`path` as of --data: text on which the KL is measured while training; the best parameters are kept")
 	fs.StringVar(&o.adapter, "adapter", "", "elastic side-car `file` of the model")
 	o.pre.addFlag(fs)
 	boundedVar(fs, &o.Steps, "steps", "", d.Steps, 1, 1<<30, "`number` of steps")
@@ -92,10 +92,13 @@ command gives the same bytes on the same instruction set, for any number of thre
 With --precision bf16 products with the pretrained weights, forward and back, of teacher and
 student, multiply in bfloat16; what is trained stays float32.
 
+` + dataHelp + `
+
 The run is saved to OUT.train now and then and when it is interrupted; --resume continues it
 bit for bit. The result holds a table of what it gives at each budget.`,
 		Example: `  elastiformer train elastic.gguf --data train.txt -o trained.gguf
   elastiformer train elastic.gguf --data train.jsonl --val valid.jsonl --steps 2000 -o trained.gguf --log log.jsonl
+  elastiformer train elastic.gguf --data 'shards/*.jsonl.zst' --template '{question}\n{answer}' -o trained.gguf
   elastiformer train elastic.gguf --data train.txt -o trained.gguf --resume`,
 		Annotations: exitStatus(kindInput, kindInterrupted),
 		Args:        cobra.ExactArgs(1),
@@ -109,6 +112,7 @@ bit for bit. The result holds a table of what it gives at each budget.`,
 	}
 	opts.addFlags(cmd.Flags())
 	requireFlags(cmd, "data")
+	cmd.MarkFlagsMutuallyExclusive("text-field", "template")
 	return cmd
 }
 
@@ -146,6 +150,9 @@ func runTrain(ctx context.Context, opts trainOptions, std streams) (err error) {
 	if err := opts.Check(); err != nil {
 		return usageErrorf("%w", err)
 	}
+	if err := opts.checkData(opts.heldOut); err != nil {
+		return err
+	}
 	if err := opts.checkTargets(); err != nil {
 		return err
 	}
@@ -156,7 +163,7 @@ func runTrain(ctx context.Context, opts trainOptions, std streams) (err error) {
 	defer closeInto(c, &err)
 	c.use(opts.precision)
 	t := &training{opts: opts, std: std, base: c}
-	if err := t.prepare(); err != nil {
+	if err := t.prepare(ctx); err != nil {
 		return err
 	}
 	if opts.dryRun {
@@ -201,12 +208,12 @@ func (o *trainOptions) checkTargets() error {
 }
 
 // prepare reads the data and sets the trainer up.
-func (t *training) prepare() (err error) {
+func (t *training) prepare(ctx context.Context) (err error) {
 	o, c := &t.opts, t.base
 	if err := c.requireElastic(); err != nil {
 		return err
 	}
-	data, err := openText(o.data)
+	data, err := o.open(ctx, o.data, o.globalOptions, t.std)
 	if err != nil {
 		return err
 	}
@@ -216,7 +223,7 @@ func (t *training) prepare() (err error) {
 	t.dataHash = data.SHA256()
 	var heldOut [][]int32
 	if o.heldOut != "" {
-		if data, err = openText(o.heldOut); err != nil {
+		if data, err = o.open(ctx, []string{o.heldOut}, o.globalOptions, t.std); err != nil {
 			return err
 		}
 	}
