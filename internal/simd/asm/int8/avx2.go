@@ -12,8 +12,10 @@ type code256 struct {
 	format
 	tile
 	operands
-	dst  []Register    // the rows of the destination
-	dots [][2]Register // (rows) integers
+	dst    []Register    // the rows of the destination
+	dots   [][2]Register // (rows) integers
+	shared [2]Register   // bytes of two groups
+	masks  []Op          // one per plane
 }
 
 func tile256(f format, s tile) {
@@ -22,6 +24,18 @@ func tile256(f format, s tile) {
 	c.operands = loadOperands(f, s)
 	for range s.rows {
 		c.dots = append(c.dots, [2]Register{YMM(), YMM()})
+	}
+	for _, p := range f.planes() {
+		if f.bits == 8 {
+			break
+		}
+		var mask Op = constant(p.mask(0))
+		if s.rows <= 2 || f.bits == 4 && !f.table { // there are registers left
+			v := YMM()
+			VMOVDQU(mask, v)
+			mask = v
+		}
+		c.masks = append(c.masks, mask)
 	}
 
 	Label(label("block"))
@@ -76,43 +90,71 @@ func (c *code256) begin() {
 // memory: measured 45 instead of 33 GB/s.
 const ahead256 = 8192
 
-// level is a panel's levels of a group.
+// level is a panel's levels of a group. Groups come in order: of two that share bytes, these
+// are read with the first.
 func (c *code256) level(group int) (w [2]Register) {
 	for i := range w {
-		w[i] = YMM()
-		for k, plane := range c.planes() {
-			v := w[i]
-			if k > 0 {
-				v = YMM()
-			}
-			at := plane.vector(group)
-			if c.rows == 1 && i == 0 && plane.bit(group) == 0 {
-				PREFETCHT0(c.wAt(0, at+ahead256))
-			}
-			VMOVDQU(c.wAt(0, at+32*i), v)
-			if c.bits == 8 {
-				continue
-			}
-			switch up := plane.base - plane.bit(group); {
-			case up > 0:
-				VPSLLW(U8(up), v, v)
-			case up < 0:
-				VPSRLW(U8(-up), v, v)
-			}
-			VPAND(constant(plane.mask(0)), v, v)
-			if k > 0 {
-				VPOR(v, w[i], w[i])
-			}
+		w[i] = c.lowest(group, i)
+		for k := range c.planes()[1:] {
+			v := c.planeOf(k+1, group, i)
+			VPOR(v, w[i], w[i])
 		}
 	}
 	return w
 }
 
+// lowest is the first plane of half a group's levels.
+func (c *code256) lowest(group, i int) Register {
+	p := c.planes()[0]
+	switch {
+	case p.width == 8:
+		return c.load(p, group, i)
+	case p.width != 4:
+		return c.planeOf(0, group, i)
+	case group%2 == 1:
+		VPSRLW(U8(4), c.shared[i], c.shared[i])
+		VPAND(c.masks[0], c.shared[i], c.shared[i])
+		return c.shared[i]
+	}
+	v := YMM()
+	c.shared[i] = c.load(p, group, i)
+	VPAND(c.masks[0], c.shared[i], v)
+	return v
+}
+
+// planeOf is plane k of half a group's levels.
+func (c *code256) planeOf(k, group, i int) Register {
+	p := c.planes()[k]
+	v := c.load(p, group, i)
+	switch up := p.base - p.bit(group); {
+	case up > 0:
+		VPSLLW(U8(up), v, v)
+	case up < 0:
+		VPSRLW(U8(-up), v, v)
+	}
+	VPAND(c.masks[k], v, v)
+	return v
+}
+
+// load reads the bytes that hold a plane of half a group.
+func (c *code256) load(p plane, group, i int) Register {
+	v, at := YMM(), p.vector(group)
+	if c.rows == 1 && i == 0 && p.bit(group) == 0 {
+		PREFETCHT0(c.wAt(0, at+ahead256))
+	}
+	VMOVDQU(c.wAt(0, at+32*i), v)
+	return v
+}
+
 // signed multiplies magnitudes of weights by activations with the weights' signs: pairs of
 // products then fit 16 bits, as 2·128·127 does, and no instruction saturates.
 func (c *code256) signed(first, last int) {
-	one := YMM()
-	VMOVDQU(constant(1<<16|1), one)
+	var one Op = constant(1<<16 | 1)
+	if !c.table { // of the registers, bytes that two groups share take the last
+		v := YMM()
+		VMOVDQU(one, v)
+		one = v
+	}
 	for g := first; g < last; g++ {
 		w := c.level(g)
 		var magnitude [2]Register
