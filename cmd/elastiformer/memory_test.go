@@ -24,24 +24,24 @@ func TestMemoryOfLargeFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	peakOf(t, "go", "run", "../../testdata/random", "-o", model, "-type", "q4_k_m", "-D", "2048", "-L", "22", "-H", "32", "-KV", "4", "-F", "5632")
-	info, err := os.Stat(model)
-	if err != nil {
-		t.Fatal(err)
-	}
-	size := info.Size()
 	for _, c := range []struct {
-		name string
-		args []string
+		name, file string
+		args       []string
 	}{
-		{"inspect", []string{"inspect", "--plan", model}},
-		{"convert", []string{"convert", model, "-o", elastic}},
-		{"generate", []string{"generate", model, "-p", "once", "-n", "4"}},
-		{"generate, float32", []string{"generate", model, "-p", "once", "-n", "2", "--precision", "f32"}},
-		{"generate at 0.6", []string{"generate", elastic, "-p", "once", "-n", "4", "--budget", "0.6"}},
-		{"eval", []string{"eval", elastic, "--data", text, "--context", "64", "--limit", "1", "--budget", "0.6", "--select", "topk"}},
-		{"train", []string{"train", elastic, "--data", text, "-o", filepath.Join(dir, "trained.gguf"), "--context", "64", "--batch", "1", "--dry-run", "--json"}},
+		{"inspect", model, []string{"inspect", "--plan", model}},
+		{"convert", elastic, []string{"convert", model, "-o", elastic}},
+		{"generate", model, []string{"generate", model, "-p", "once", "-n", "4"}},
+		{"generate, float32", model, []string{"generate", model, "-p", "once", "-n", "2", "--precision", "f32"}},
+		{"generate at 0.6", elastic, []string{"generate", elastic, "-p", "once", "-n", "4", "--budget", "0.6"}},
+		{"eval", elastic, []string{"eval", elastic, "--data", text, "--context", "64", "--limit", "1", "--budget", "0.6", "--select", "topk"}},
+		{"train", elastic, []string{"train", elastic, "--data", text, "-o", filepath.Join(dir, "trained.gguf"), "--context", "64", "--batch", "1", "--dry-run", "--json"}},
 	} {
 		peak, out := peakOf(t, "elastiformer", c.args...)
+		info, err := os.Stat(c.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := info.Size()
 		var held struct {
 			Heap int64 `json:"heap_bytes"` // of what is trained, and of activations
 		}

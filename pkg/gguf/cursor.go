@@ -13,16 +13,17 @@ import (
 type cursor struct {
 	r    io.ReaderAt
 	size uint64 // of the file
-	buf  []byte // the first len(buf) bytes of the file
+	buf  []byte // the start of the file, without what was passed over
 	pos  uint64 // of the next field
+	gap  uint64 // bytes passed over before pos
 
 	key, tensor string // what is being read, for errors
 }
 
 const (
-	// firstRead holds the header of a file whose vocabulary is small; each further read doubles what has been read.
+	// firstRead holds the header of a file whose vocabulary is small; each further read doubles what is held.
 	firstRead = 64 << 10
-	// maxHeader limits what is held of a file besides tensor data. A vocabulary of a million pieces with its merges takes
+	// maxHeader limits what is held of a file besides tensor data and large arrays of numbers. A vocabulary of a million pieces with its merges takes
 	// a thirtieth of it, and it fits an int on every machine.
 	maxHeader = 1<<31 - 1
 )
@@ -35,39 +36,52 @@ func (c *cursor) fail(kind Kind, offset uint64, format string, args ...any) erro
 // left returns the number of bytes from the cursor to the end of the file.
 func (c *cursor) left() uint64 { return c.size - c.pos }
 
+// held is how many bytes before pos are kept: where in buf the next field is.
+func (c *cursor) held() uint64 { return c.pos - c.gap }
+
 // take moves the cursor over n bytes and returns them.
 func (c *cursor) take(n uint64) ([]byte, error) {
 	if n > c.left() {
 		return nil, c.fail(KindTruncated, c.pos, "%d bytes wanted, %d left", n, c.left())
 	}
-	end := c.pos + n
+	start, end := c.held(), c.held()+n
 	if end > maxHeader {
-		return nil, c.fail(KindHeaderSize, c.pos, "keys and tensor infos reach byte %d, at most %d are read", end, maxHeader)
+		return nil, c.fail(KindHeaderSize, c.pos, "keys and tensor infos take %d bytes, at most %d are read", end, maxHeader)
 	}
 	if end > uint64(len(c.buf)) {
 		if err := c.grow(end); err != nil {
 			return nil, err
 		}
 	}
-	b := c.buf[c.pos:end]
-	c.pos = end
-	return b, nil
+	c.pos += n
+	return c.buf[start:end], nil
 }
 
-// grow reads on until at least the first end bytes of the file are in memory; end is within the file.
+// pass moves the cursor over n bytes without keeping them.
+func (c *cursor) pass(n uint64) error {
+	if n > c.left() {
+		return c.fail(KindTruncated, c.pos, "%d bytes wanted, %d left", n, c.left())
+	}
+	c.buf = c.buf[:c.held()]
+	c.pos += n
+	c.gap += n
+	return nil
+}
+
+// grow reads on until buf has at least end bytes, which the file has behind what it holds.
 func (c *cursor) grow(end uint64) error {
 	have := uint64(len(c.buf))
-	want := min(c.size, maxHeader, max(end, 2*have, firstRead))
+	want := min(c.size-c.gap, maxHeader, max(end, 2*have, firstRead))
 	c.buf = slices.Grow(c.buf, int(want-have))[:want]
-	n, err := c.r.ReadAt(c.buf[have:], int64(have))
+	n, err := c.r.ReadAt(c.buf[have:], int64(have+c.gap))
 	if uint64(n) == want-have {
 		return nil
 	}
 	c.buf = c.buf[:have]
 	if err == nil || errors.Is(err, io.EOF) {
-		return c.fail(KindTruncated, have+uint64(n), "file became shorter than its %d bytes while it was read", c.size)
+		return c.fail(KindTruncated, have+c.gap+uint64(n), "file became shorter than its %d bytes while it was read", c.size)
 	}
-	return fmt.Errorf("gguf: reading at byte %d: %w", have, err)
+	return fmt.Errorf("gguf: reading at byte %d: %w", have+c.gap, err)
 }
 
 func (c *cursor) uint32() (uint32, error) {

@@ -15,7 +15,7 @@ type File struct {
 	size       uint64
 	version    uint32
 	alignment  uint64
-	head       []byte // everything before the padding of the data section
+	headEnd    uint64 // of header, keys and tensor infos
 	dataOffset uint64 // of the data section in the file
 
 	keys        []keyEntry
@@ -75,6 +75,9 @@ func openOne(path string, mapped bool) (_ *File, err error) {
 	}
 	f.path = path
 	f.data = openSource(file, info.Size(), mapped)
+	for i := range f.keys {
+		f.keys[i].rest.data = f.data
+	}
 	return f, nil
 }
 
@@ -135,14 +138,22 @@ func (f *File) Keys() []string {
 	return names
 }
 
-// Value returns the value of a key.
+// Value returns the value of a key. A large array of numbers is read when it is asked for: a file that is closed, or cannot
+// be read any more, has it no longer.
 func (f *File) Value(key string) (Value, bool) {
 	i, ok := f.keyIndex[key]
 	if !ok {
 		return Value{}, false
 	}
 	e := f.keys[i]
-	return Value{Type: e.typ, Elem: e.elem, n: e.n, raw: f.head[e.value:e.end:e.end]}, true
+	v := Value{Type: e.typ, Elem: e.elem, n: e.n, raw: e.raw}
+	if e.rest.n > 0 {
+		var err error
+		if v.raw, err = e.rest.read(); err != nil {
+			return Value{}, false
+		}
+	}
+	return v, true
 }
 
 // Tensors returns the tensors in the order of the file.

@@ -19,7 +19,7 @@ func (f *File) CheckPadding() error {
 
 // checkPadding is CheckPadding for one file on disk.
 func (f *File) checkPadding() error {
-	end := uint64(len(f.head)) // of what has been checked
+	end := f.headEnd // of what has been checked
 	if len(f.tensors) > 0 {
 		if err := f.checkZero(end, f.dataOffset, nil); err != nil {
 			return err

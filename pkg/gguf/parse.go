@@ -1,6 +1,7 @@
 package gguf
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 	"math/bits"
@@ -22,16 +23,37 @@ const (
 	minInfoBytes = 8 + 1 + 4 + 8 + 4 + 8
 )
 
-// keyEntry says where a key and its value lie in the header.
+// keyEntry is a key and its value, or where in the file that is.
 type keyEntry struct {
-	name  string
-	start uint64 // of the value's type
-	value uint64 // of what Value.raw shows
-	end   uint64
-	typ   ValueType
-	elem  ValueType
-	n     int
+	name string
+	typ  ValueType
+	elem ValueType
+	n    int
+	at   uint64 // where in the file the value's type stands
+	head []byte // what stands before the value: its type, an array's element type and length
+	raw  []byte // the value, nil where it stays in the file
+	rest stored // then it is here
 }
+
+// valueAt is where in the file the value stands.
+func (e *keyEntry) valueAt() uint64 { return e.at + uint64(len(e.head)) }
+
+// stored is a stretch of a file.
+type stored struct {
+	data   source
+	off, n uint64
+}
+
+// read returns the bytes, which stay valid when the file is closed.
+func (s stored) read() ([]byte, error) {
+	b := bytes.NewBuffer(make([]byte, 0, s.n))
+	err := s.data.copyTo(b, s.off, s.n)
+	s.data.release(s.off, s.n)
+	return b.Bytes(), err
+}
+
+// largeArray is how many bytes of numbers are left in the file until somebody asks for them.
+const largeArray = 64 << 10
 
 // parse reads everything but the tensor data of a file of the given size.
 func parse(r io.ReaderAt, size uint64) (*File, error) {
@@ -57,7 +79,7 @@ func parse(r io.ReaderAt, size uint64) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.head = c.buf[:c.pos:c.pos]
+	f.headEnd = c.pos
 	return f, f.placeData(c, starts)
 }
 
@@ -131,23 +153,29 @@ func (f *File) parseKeys(c *cursor, count uint64) error {
 
 // parseValue walks over one value, checking all that the getters of Value rely on.
 func parseValue(c *cursor) (e keyEntry, err error) {
-	e.start = c.pos
+	start := c.held()
+	e.at = c.pos
 	if e.typ, err = parseValueType(c); err != nil {
 		return e, err
 	}
-	e.value = c.pos
+	n, elem, depth := uint64(1), e.typ, 0
 	if e.typ == ValueArray {
-		var n uint64
-		if e.elem, n, err = parseArrayHead(c, 1); err != nil {
+		if elem, n, err = parseArrayHead(c, 1); err != nil {
 			return e, err
 		}
-		e.n, e.value = int(n), c.pos
-		err = skipElems(c, e.elem, n, 1)
-	} else {
-		err = skipElems(c, e.typ, 1, 0)
+		e.elem, e.n, depth = elem, int(n), 1
 	}
-	e.end = c.pos
-	return e, err
+	value := c.held()
+	e.head = c.buf[start:value:value]
+	if size := elem.size(); elem != ValueBool && size > 0 && n*size >= largeArray { // bools are checked
+		e.rest = stored{off: c.pos, n: n * size}
+		return e, c.pass(n * size)
+	}
+	if err = skipElems(c, elem, n, depth); err != nil {
+		return e, err
+	}
+	e.raw = c.buf[value:c.held():c.held()]
+	return e, nil
 }
 
 func parseValueType(c *cursor) (ValueType, error) {
@@ -245,15 +273,15 @@ func (f *File) parseAlignment(c *cursor) error {
 		return nil
 	}
 	e := f.keys[i]
-	v := Value{Type: e.typ, Elem: e.elem, n: e.n, raw: c.buf[e.value:e.end]}
+	v := Value{Type: e.typ, Elem: e.elem, n: e.n, raw: e.raw}
 	c.key = alignmentKey
 	defer func() { c.key = "" }()
 	n, err := v.Uint()
 	if err != nil {
-		return c.fail(KindAlignment, e.start, "%v", err)
+		return c.fail(KindAlignment, e.at, "%v", err)
 	}
 	if !validAlignment(n) {
-		return c.fail(KindAlignment, e.value, "%d, must be a power of two and a multiple of 8", n)
+		return c.fail(KindAlignment, e.valueAt(), "%d, must be a power of two and a multiple of 8", n)
 	}
 	f.alignment = n
 	return nil

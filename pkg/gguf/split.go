@@ -32,7 +32,7 @@ type place struct{ no, count, tensors uint64 }
 func (f *File) splitDamage(kind Kind, key, format string, args ...any) error {
 	e := &FormatError{Kind: kind, Path: f.path, Key: key, Offset: headerBytes, Detail: fmt.Sprintf(format, args...)}
 	if i, ok := f.keyIndex[key]; ok {
-		e.Offset = f.keys[i].value
+		e.Offset = f.keys[i].valueAt()
 	}
 	return e
 }
@@ -142,7 +142,7 @@ func openPart(path string, want place, open func(path string) (*File, error)) (_
 func joinParts(parts []*File, tensors uint64) (*File, error) {
 	first := parts[0]
 	set := &File{
-		path: first.path, version: first.version, alignment: first.alignment, head: first.head, dataOffset: first.dataOffset,
+		path: first.path, version: first.version, alignment: first.alignment, headEnd: first.headEnd, dataOffset: first.dataOffset,
 		keys: first.keys, keyIndex: first.keyIndex, tensorIndex: map[string]*Tensor{},
 		parts: parts, homes: map[*Tensor]*File{},
 	}

@@ -12,7 +12,7 @@ import (
 // then those that were set, then the tensors in the order in which they were added.
 //
 // Data is not copied into the Writer: slices given to [Writer.AddTensor] must stay as they are, and files given to
-// [Writer.CopyTensors] open, until the file is written. A Writer may write more than once.
+// [Writer.CopyKeys] and [Writer.CopyTensors] open, until the file is written. A Writer may write more than once.
 type Writer struct {
 	copied  keyList
 	set     keyList
@@ -24,7 +24,18 @@ type Writer struct {
 // rawKey is a key with its value as it stands in the file: value type, then value.
 type rawKey struct {
 	name  string
-	value []byte
+	value []byte // all of it, or what stands before rest
+	rest  stored // the elements of a large array of another file
+}
+
+// bytes is what the key takes.
+func (k *rawKey) bytes() uint64 { return 8 + uint64(len(k.name)) + uint64(len(k.value)) + k.rest.n }
+
+func (k *rawKey) write(out io.Writer) error {
+	if _, err := out.Write(append(appendString(nil, k.name), k.value...)); err != nil || k.rest.n == 0 {
+		return err
+	}
+	return k.rest.data.copyTo(out, k.rest.off, k.rest.n)
 }
 
 // tensorOut is a tensor to be written; its data is data, or that of from in file, or what produce writes.
@@ -55,13 +66,13 @@ func (w *Writer) Set(key string, v any) error {
 	if n, ok := v.(uint32); key == alignmentKey && !(ok && validAlignment(uint64(n))) {
 		return fmt.Errorf("gguf: key %q: %w: %v, must be a uint32, a power of two and a multiple of 8", key, ErrInvalid, v)
 	}
-	w.set.put(rawKey{key, raw})
+	w.set.put(rawKey{name: key, value: raw})
 	return nil
 }
 
 // CopyKeys takes over the keys of f for which keep is true (all if keep is nil), byte for byte and in their order. They
 // come before the keys set by [Writer.Set], which wins over a copied key of the same name. If f is a set of files, the
-// keys that say so are left out. A key copied twice is an error of the writing. f may be closed afterwards.
+// keys that say so are left out. A key copied twice is an error of the writing.
 func (w *Writer) CopyKeys(f *File, keep func(key string) bool) {
 	for _, e := range f.keys {
 		if keep != nil && !keep(e.name) || f.parts != nil && isSplitKey(e.name) {
@@ -71,7 +82,7 @@ func (w *Writer) CopyKeys(f *File, keep func(key string) bool) {
 			w.fail(fmt.Errorf("gguf: key %q: %w: copied twice, again from %s", abbreviate(e.name), ErrInvalid, f.path))
 			return
 		}
-		w.copied.put(rawKey{e.name, f.head[e.start:e.end]})
+		w.copied.put(rawKey{name: e.name, value: slices.Concat(e.head, e.raw), rest: e.rest})
 	}
 }
 
@@ -161,14 +172,14 @@ func (w *Writer) write(out *bufio.Writer) error {
 	if err != nil {
 		return err
 	}
-	head := w.head(keys, alignment)
-	if _, err := out.Write(head); err != nil {
+	size, err := w.writeHead(out, keys, alignment)
+	if err != nil {
 		return fmt.Errorf("gguf: %w", err)
 	}
 	if len(w.tensors) == 0 {
 		return nil
 	}
-	if err := pad(out, uint64(len(head)), alignment); err != nil {
+	if err := pad(out, size, alignment); err != nil {
 		return err
 	}
 	for i := range w.tensors {
@@ -183,16 +194,23 @@ func (w *Writer) write(out *bufio.Writer) error {
 	return nil
 }
 
-// head builds everything before the padding of the data section.
-func (w *Writer) head(keys []rawKey, alignment uint64) []byte {
+// writeHead writes everything before the padding of the data section and returns its size.
+func (w *Writer) writeHead(out io.Writer, keys []rawKey, alignment uint64) (size uint64, err error) {
 	b := append([]byte(nil), magic...)
 	b = binary.LittleEndian.AppendUint32(b, writtenVersion)
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(w.tensors)))
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(keys)))
-	for _, k := range keys {
-		b = appendString(b, k.name)
-		b = append(b, k.value...)
+	if _, err := out.Write(b); err != nil {
+		return 0, err
 	}
+	size = headerBytes
+	for i := range keys {
+		if err := keys[i].write(out); err != nil {
+			return 0, fmt.Errorf("key %q: %w", abbreviate(keys[i].name), err)
+		}
+		size += keys[i].bytes()
+	}
+	b = b[:0]
 	var offset uint64
 	for _, t := range w.tensors {
 		b = appendString(b, t.Name)
@@ -204,7 +222,8 @@ func (w *Writer) head(keys []rawKey, alignment uint64) []byte {
 		b = binary.LittleEndian.AppendUint64(b, offset)
 		offset += padded(t.Bytes, alignment)
 	}
-	return b
+	_, err = out.Write(b)
+	return size + uint64(len(b)), err
 }
 
 // keys joins copied and set keys.

@@ -85,8 +85,11 @@ func (w *Writer) cut(alignment, most uint64) []int {
 
 // headBytes is the size of header and keys of part no.
 func (w *Writer) headBytes(no int) uint64 {
-	keys := w.partKeys(no, maxParts).keys
-	return uint64(len(new(Writer).head(keys, defaultAlignment)))
+	size := uint64(headerBytes)
+	for _, k := range w.partKeys(no, maxParts).keys {
+		size += k.bytes()
+	}
+	return size
 }
 
 // infoBytes is the size of a tensor's info: name, rank, dimensions, type and offset.
@@ -103,9 +106,9 @@ func (w *Writer) partKeys(no, count int) keyList {
 			l.put(k)
 		}
 	}
-	l.put(rawKey{splitNoKey, appendFixed(typeBytes(ValueUint16), uint16(no))})
-	l.put(rawKey{splitCountKey, appendFixed(typeBytes(ValueUint16), uint16(count))})
-	l.put(rawKey{splitTensorsKey, appendFixed(typeBytes(ValueInt32), int32(len(w.tensors)))})
+	l.put(rawKey{name: splitNoKey, value: appendFixed(typeBytes(ValueUint16), uint16(no))})
+	l.put(rawKey{name: splitCountKey, value: appendFixed(typeBytes(ValueUint16), uint16(count))})
+	l.put(rawKey{name: splitTensorsKey, value: appendFixed(typeBytes(ValueInt32), int32(len(w.tensors)))})
 	return l
 }
 
