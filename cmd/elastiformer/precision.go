@@ -23,7 +23,7 @@ const (
 // addFlag declares --precision with its default, for what decodes or evaluates.
 func (p *precision) addFlag(fs *pflag.FlagSet, value precision) {
 	enumVar(fs, (*string)(p), "precision", "", string(value), []string{string(precisionInt8), string(precisionBF16), string(precisionF32)},
-		"`arithmetic`; int8 rounds activations to 8 bits where weights have 8 or 4, bf16 both sides of products to bfloat16, f32 is exact")
+		"`arithmetic`; int8 rounds activations to 8 bits where weights are quantised, bf16 both sides of products to bfloat16, f32 is exact")
 }
 
 // addTrainingFlag declares --precision for what trains.

@@ -11,9 +11,9 @@
 //
 // Files are not trusted. What is read is streamed, a row and the text as a whole have
 // a greatest size, and a compressed file that expands beyond all reason is refused.
-// The exception is parquet: github.com/parquet-go/parquet-go allocates what the metadata
-// and page headers claim and whatever a page expands to, so that a file made for it can
-// exhaust the memory and end the program.
+// Of parquet the lengths in the metadata are checked before github.com/parquet-go/parquet-go
+// sees them; it allocates what page headers claim, up to 2 GiB at a time, and whatever a
+// page expands to.
 // The text itself is kept in memory: once, and a second time while [Source.Text]
 // joins rows.
 //

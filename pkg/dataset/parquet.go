@@ -96,6 +96,13 @@ func checkFrame(r *io.SectionReader) error {
 	case footer > size-frame || footer > mostFooter:
 		return fmt.Errorf("%w: %d bytes of metadata in a file of %d", ErrParquet, footer, size)
 	}
+	metadata := make([]byte, footer)
+	if _, err := r.ReadAt(metadata, size-int64(len(end))-footer); err != nil {
+		return err
+	}
+	if err := checkFooter(metadata); err != nil {
+		return fmt.Errorf("%w: %w", ErrParquet, err)
+	}
 	return nil
 }
 
