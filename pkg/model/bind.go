@@ -209,8 +209,13 @@ func (b *binder) norm(name string, n int, c *Config) *tape.Norm {
 
 // projection binds NAME.weight and, where the file has it, NAME.bias.
 func (b *binder) projection(name string, out, in int) tape.Projection {
-	p := tape.Projection{W: b.weight(name+".weight", out, in)}
-	if _, ok := b.file.Tensor(name + ".bias"); ok {
+	return b.biased(name, b.weight(name+".weight", out, in), out)
+}
+
+// biased is the projection by w with, where the file has it, NAME.bias.
+func (b *binder) biased(name string, w *tape.Weight, out int) tape.Projection {
+	p := tape.Projection{W: w}
+	if b.has(name + ".bias") {
 		p.Bias = b.vector(name+".bias", out)
 	}
 	return p

@@ -48,6 +48,7 @@ type Config struct {
 
 // RopeConfig holds what the rotary embedding needs beside the head width.
 type RopeConfig struct {
+	Off             bool    // nothing rotates: positions show in the causal mask alone
 	Dimensions      int     // values of a head that rotate
 	Base            float64 // frequency base
 	SlidingBase     float64 // that of sliding layers
@@ -92,7 +93,6 @@ func ReadConfig(f *gguf.File) (Config, error) {
 	if k.err == nil && c.Heads > 0 {
 		c.HeadDim = k.intOr("attention.key_length", c.Width/c.Heads)
 	}
-	valueDim := k.intOr("attention.value_length", c.HeadDim)
 	c.Rope = k.rope(&c)
 	k.mixture(&c)
 	embedding, ok := f.Tensor("token_embd.weight")
@@ -106,9 +106,7 @@ func ReadConfig(f *gguf.File) (Config, error) {
 	if err := c.check(len(f.Tensors())); err != nil {
 		return Config{}, err
 	}
-	if valueDim != c.HeadDim {
-		return Config{}, fmt.Errorf("model: values %d wide beside keys %d wide: %w", valueDim, c.HeadDim, ErrUnsupported)
-	}
+	k.refuseUnsupported(&c)
 	k.window(&c)
 	k.scales(&c)
 	if k.err != nil {

@@ -20,15 +20,30 @@ type family struct {
 	embedding   func(width int) float32
 	window      windowFacts
 	unrotated   int     // every so many layers one does not rotate; 0: all rotate
-	scoreCap    float64 // soft cap of attention scores unless a key says otherwise
-	logitCap    float64 // and of logits
-	capKeys     bool    // whether keys may say otherwise
-	scaleKeys   bool    // scales of embeddings, residuals, scores and logits are keys
+	scoreCap    float64 // soft cap of attention scores unless a key gives one; 0: none, whatever the keys say
+	logitCap    float64 // soft cap of logits unless a key gives one
+	logitCapKey bool    // whether a key may give one
+	scaleKeys   bool    // scales of embeddings, residuals, scores and logits are keys, and whether layers rotate at all
 	wideScores  []int   // scores are divided by sqrt(D/H), not sqrt(Dh), in models of so many layers
-	mixture     bool    // experts of the checkpoint's own, always
-	sumToOne    bool    // the weights of a token's experts
-	sharedGated bool    // a shared expert weighed by a sigmoid
+	mixture     mixtureFacts
 }
+
+// mixtureFacts say how the experts of a checkpoint's own work.
+type mixtureFacts struct {
+	experts     expertUse
+	sumToOne    bool // the weights of a token's experts
+	sharedGated bool // a shared expert weighed by a sigmoid
+	divided     bool // unless a key gives the width of an expert, those of a token share feed_forward_length
+}
+
+// expertUse says whether checkpoints of a family have experts.
+type expertUse int
+
+const (
+	noExperts expertUse = iota
+	someExperts
+	alwaysExperts
+)
 
 // headNorms says what the norms of queries and keys run over.
 type headNorms int
@@ -52,20 +67,20 @@ func rootOf(width int) float32 { return float32(math.Sqrt(float64(width))) }
 
 // families lists what can be run, by `general.architecture`.
 var families = map[string]family{
-	"llama":  {sumToOne: true},
+	"llama":  {mixture: mixtureFacts{experts: someExperts, sumToOne: true}},
 	"qwen2":  {halves: true},
 	"qwen3":  {halves: true, headNorms: eachHead},
 	"phi3":   {halves: true},
 	"gemma":  {halves: true, activation: tape.GELU, embedding: rootOf},
-	"gemma2": {halves: true, activation: tape.GELU, embedding: rootOf, postNorms: true, window: windowFacts{pattern: 2, size: 4096}, capKeys: true, scoreCap: 50, logitCap: 30, wideScores: []int{46}},
-	"gemma3": {halves: true, activation: tape.GELU, embedding: rootOf, postNorms: true, headNorms: eachHead, window: windowFacts{pattern: 6, base: 10000, unscaled: true}, capKeys: true, wideScores: []int{62}},
+	"gemma2": {halves: true, activation: tape.GELU, embedding: rootOf, postNorms: true, window: windowFacts{pattern: 2, size: 4096}, scoreCap: 50, logitCap: 30, logitCapKey: true, wideScores: []int{46}},
+	"gemma3": {halves: true, activation: tape.GELU, embedding: rootOf, postNorms: true, headNorms: eachHead, window: windowFacts{pattern: 6, base: 10000, unscaled: true}, logitCapKey: true, wideScores: []int{62}},
 
 	"smollm3":  {unrotated: 4},
-	"granite":  {scaleKeys: true},
+	"granite":  {scaleKeys: true, mixture: mixtureFacts{experts: someExperts, sumToOne: true}},
 	"olmo2":    {halves: true, bare: true, postNorms: true, headNorms: allHeads, window: windowFacts{pattern: 4, unscaled: true}},
-	"olmoe":    {halves: true, headNorms: allHeads, mixture: true},
-	"qwen2moe": {halves: true, mixture: true, sharedGated: true},
-	"qwen3moe": {halves: true, headNorms: eachHead, mixture: true, sumToOne: true},
+	"olmoe":    {halves: true, headNorms: allHeads, mixture: mixtureFacts{experts: alwaysExperts}},
+	"qwen2moe": {halves: true, mixture: mixtureFacts{experts: alwaysExperts, sharedGated: true, divided: true}},
+	"qwen3moe": {halves: true, headNorms: eachHead, mixture: mixtureFacts{experts: alwaysExperts, sumToOne: true, divided: true}},
 }
 
 // Architectures returns the names of the families that can be run, sorted.

@@ -66,6 +66,37 @@ func (k *keys) floatOr(name string, otherwise float64) float64 {
 	return k.float(name)
 }
 
+func (k *keys) boolOr(name string, otherwise bool) bool {
+	if !k.has(name) {
+		return otherwise
+	}
+	v, err := k.file.Bool(k.prefix + name)
+	if err != nil {
+		k.fail(err)
+	}
+	return v
+}
+
+// refuseUnsupported fails for keys that ask for what no family here does.
+func (k *keys) refuseUnsupported(c *Config) {
+	if !k.boolOr("attention.causal", true) {
+		k.fail(fmt.Errorf("key %q: attention that is not causal is %w", k.prefix+"attention.causal", ErrUnsupported))
+	}
+	for _, same := range []struct {
+		name string
+		as   int
+	}{
+		{"attention.value_length", c.HeadDim},
+		{"attention.key_length_swa", c.HeadDim},
+		{"attention.value_length_swa", c.HeadDim},
+		{"rope.dimension_count_swa", c.Rope.Dimensions},
+	} {
+		if n := k.intOr(same.name, same.as); n != same.as {
+			k.fail(fmt.Errorf("key %q = %d, other than the %d of all keys, is %w", k.prefix+same.name, n, same.as, ErrUnsupported))
+		}
+	}
+}
+
 // rope reads the rotary keys; the older rope.scale_linear stands for linear scaling.
 func (k *keys) rope(c *Config) RopeConfig {
 	r := RopeConfig{
@@ -79,6 +110,10 @@ func (k *keys) rope(c *Config) RopeConfig {
 	if r.Factor == 0 { // not set
 		r.Factor = 1
 	}
+	if r.OriginalContext == 0 { // not set
+		r.OriginalContext = c.Context
+	}
+	r.Off = c.family.scaleKeys && !k.boolOr("rope.scaling.finetuned", true)
 	r.SlidingBase = r.Base
 	if w := c.family.window; w.pattern != 0 {
 		if w.base != 0 {
@@ -146,8 +181,10 @@ func (k *keys) scales(c *Config) {
 		}
 	}
 	c.ScoreCap, c.LogitCap = float32(f.scoreCap), float32(f.logitCap)
-	if f.capKeys {
+	if f.scoreCap != 0 {
 		c.ScoreCap = float32(k.floatOr("attn_logit_softcapping", f.scoreCap))
+	}
+	if f.logitCapKey {
 		c.LogitCap = float32(k.floatOr("final_logit_softcapping", f.logitCap))
 	}
 }
@@ -162,17 +199,25 @@ func orOne(v float64) float32 {
 
 // mixture reads the checkpoint's own experts.
 func (k *keys) mixture(c *Config) {
-	m := Mixture{Experts: k.intOr("expert_count", 0), Normalised: c.family.sumToOne}
-	if m.Experts == 0 && !c.family.mixture {
+	facts := c.family.mixture
+	m := Mixture{Experts: k.intOr("expert_count", 0), Normalised: facts.sumToOne}
+	switch {
+	case m.Experts == 0 && facts.experts == alwaysExperts:
+		k.fail(fmt.Errorf("no key %q above 0: file %w", k.prefix+"expert_count", ErrInvalid))
+		return
+	case m.Experts == 0:
+		return
+	case facts.experts == noExperts:
+		k.fail(fmt.Errorf("key %q: experts in this architecture are %w", k.prefix+"expert_count", ErrUnsupported))
 		return
 	}
 	m.Used = k.int("expert_used_count")
 	width := c.FeedForward
-	if c.family.sharedGated && m.Used > 0 {
+	if facts.divided && m.Used > 0 {
 		width = c.FeedForward / m.Used
 	}
 	m.Width = k.intOr("expert_feed_forward_length", width)
-	if c.family.sharedGated {
+	if facts.sharedGated {
 		m.Shared = k.intOr("expert_shared_feed_forward_length", c.FeedForward)
 	}
 	c.Mixture = m

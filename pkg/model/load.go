@@ -46,9 +46,10 @@ func Load(f *gguf.File) (*Model, error) {
 		Embedding:  b.weight("token_embd.weight", c.Vocabulary, c.Width),
 		OutputNorm: b.norm("output_norm.weight", c.Width, &c),
 	}
-	m.Output = tape.Projection{W: m.Embedding}
 	if b.has("output.weight") {
 		m.Output = b.projection("output", c.Vocabulary, c.Width)
+	} else {
+		m.Output = b.biased("output", m.Embedding, c.Vocabulary)
 	}
 	pairs := c.Rope.Dimensions / 2
 	freqs := b.ropeFactors("rope_freqs.weight", pairs)

@@ -20,6 +20,8 @@ type ropes struct{ all, sliding *kernel.Rope }
 // of is the rotary embedding of a layer, nil where it has none.
 func (r *ropes) of(c *Config, layer int) *kernel.Rope {
 	switch n := c.family.unrotated; {
+	case c.Rope.Off:
+		return nil
 	case n != 0 && (layer+1)%n == 0:
 		return nil
 	case c.WindowOf(layer) > 0:
@@ -61,7 +63,7 @@ func newRope(c RopeConfig, headDim int, halves bool, factors []float32) *kernel.
 		r.Freq = append(r.Freq, f)
 	}
 	if c.Scaling == "yarn" {
-		r.Magnitude *= 1 + 0.1*math.Log(c.Factor)
+		r.Magnitude *= 1 + 0.1*math.Log(max(1, c.Factor))
 	}
 	return r
 }

@@ -43,8 +43,11 @@ func (m *Model) Unfreeze() []Parameter {
 		u.norm(prefix+"post_ffw_norm.weight", l.FFNPostNorm)
 	}
 	u.norm("output_norm.weight", m.OutputNorm)
-	if m.Output.W != m.Embedding {
+	switch {
+	case m.Output.W != m.Embedding:
 		u.projection("output", m.Output)
+	case m.Output.Bias != nil:
+		u.vector("output.bias", m.Output.Bias)
 	}
 	return u.parameters
 }
