@@ -30,10 +30,13 @@ func settingsOfAllKinds(e *routing.Elastic) []routing.Setting {
 	for l := range e.Config.Layers {
 		attention, feedForward := model.Attention, model.FeedForward
 		all[0].Layers[l][attention] = routing.ModuleSetting{Tokens: 0.6, Units: 2}
-		all[0].Layers[l][feedForward] = routing.ModuleSetting{Tokens: 0.7, Units: 2 + l}
-		all[1].Layers[l][attention].Units = 3 - l
+		all[0].Layers[l][feedForward].Tokens = 0.7
+		all[1].Layers[l][attention].Units = max(1, 3-l)
 		all[2].Layers[l][attention].Tokens = 0.5
-		all[2].Layers[l][feedForward].Units = 4
+		if e.Config.Mixture.Experts == 0 {
+			all[0].Layers[l][feedForward].Units = 2 + l
+			all[2].Layers[l][feedForward].Units = 4
+		}
 	}
 	return all
 }
@@ -59,14 +62,41 @@ func TestStudentGradient(t *testing.T) {
 			r := newRand(7)
 			disturb(tr, r, 0.3)
 			windows := randomWindows(r, m.Vocabulary, 6, 5, 7, 4)
-			checkGradient(t, tr, windows, settingsOfAllKinds(tr.elastic), r)
+			checkGradient(t, tr, windows, settingsOfAllKinds(tr.elastic), r, 3)
 		})
 	}
 }
 
+// Every family with all the selectors it takes, the chosen units alone and densely.
+func TestStudentGradientOfFamilies(t *testing.T) {
+	for _, family := range modeltest.Families() {
+		for _, dense := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, dense %t", family, dense), func(t *testing.T) {
+				shape := tiny
+				shape.Family = family
+				if family == "smollm3" {
+					shape.Layers = 4 // the last one does not rotate
+				}
+				f, m := modeltest.Open(t, shape)
+				o := runOptions()
+				o.Balance, o.BCE, o.Dense = 0.7, 0.9, dense
+				attached := allSelectors(m.Config.Layers, 6)
+				if m.Mixture.Experts > 0 { // which stay as they are
+					attached.Selectors, attached.Experts, attached.LoRAOn = attached.Selectors[:3], 0, attached.LoRAOn[:4]
+				}
+				tr := newTrainer(t, m, attach(t, f, m, attached), nil, o)
+				r := newRand(8)
+				disturb(tr, r, 0.3)
+				windows := randomWindows(r, m.Vocabulary, 6, 5, 7, 4)
+				checkGradient(t, tr, windows, settingsOfAllKinds(tr.elastic), r, 1)
+			})
+		}
+	}
+}
+
 // checkGradient compares what a trainer computes with the naive student's value and
-// with its differences, array by array.
-func checkGradient(t *testing.T, tr *Trainer, windows [][]int32, settings []routing.Setting, r *rand.Rand) {
+// with its differences, array by array, along so many directions of each.
+func checkGradient(t *testing.T, tr *Trainer, windows [][]int32, settings []routing.Setting, r *rand.Rand, directions int) {
 	t.Helper()
 	got, decisions := tr.differentiate(windows, settings)
 	n := newNaive(tr, windows, settings, decisions)
@@ -101,7 +131,7 @@ func checkGradient(t *testing.T, tr *Trainer, windows [][]int32, settings []rout
 				t.Errorf("%s: derivative %s: got %v, want %v (root mean square %v)", p.Name, what, along, want, rms)
 			}
 		}
-		for i := range 3 {
+		for i := range directions {
 			compare(fmt.Sprintf("along direction %d", i), unitVector(r, len(values)), &worstAlong)
 			one := make([]float64, len(values))
 			at := r.IntN(len(values))

@@ -80,7 +80,10 @@ func (n *naive) weightOf(s int) float64 {
 func (n *naive) logits(h [][]float64) [][]float64 {
 	out := make([][]float64, len(h))
 	for i, x := range h {
-		out[i] = times(n.weight(n.model.Output.W), x)
+		out[i] = n.linear(n.model.Output, x)
+		for v := range out[i] {
+			out[i][v] = capped(out[i][v]*float64(n.model.LogitScale), n.model.LogitCap)
+		}
 	}
 	return out
 }
@@ -89,14 +92,15 @@ func (n *naive) logits(h [][]float64) [][]float64 {
 func (n *naive) hidden(routed bool) [][]float64 {
 	x := make([][]float64, len(n.ids))
 	for i, id := range n.ids {
-		x[i] = append([]float64(nil), n.weight(n.model.Embedding)[id]...)
+		x[i] = make([]float64, n.model.Width)
+		axpy(x[i], float64(n.model.EmbeddingScale), n.weight(n.model.Embedding)[id])
 	}
 	for l := range n.model.Layers {
 		n.module(x, l, model.Attention, routed)
 		n.module(x, l, model.FeedForward, routed)
 	}
 	for i := range x {
-		x[i] = n.norm(x[i], n.model.OutputNorm.W)
+		x[i] = n.norm(x[i], n.model.OutputNorm)
 	}
 	return x
 }
@@ -104,14 +108,16 @@ func (n *naive) hidden(routed bool) [][]float64 {
 // module adds a module's contribution to the rows of x.
 func (n *naive) module(x [][]float64, l int, which model.Module, routed bool) {
 	block := &n.model.Layers[l]
-	tokens, units, norm, run := routing.AttnTokens, routing.Heads, block.AttentionNorm, n.attention
+	tokens, units, run := routing.AttnTokens, routing.Heads, n.attention
+	norm, post := block.AttentionNorm, block.AttentionPostNorm
 	if which == model.FeedForward {
-		tokens, units, norm, run = routing.MLPTokens, routing.Experts, block.FFNNorm, n.feedForward
+		tokens, units, run = routing.MLPTokens, routing.Experts, n.feedForward
+		norm, post = block.FFNNorm, block.FFNPostNorm
 	}
 	in := make([][]float64, len(x))
 	kept := make([]int, len(x))
 	for i := range x {
-		in[i], kept[i] = n.norm(x[i], norm.W), i
+		in[i], kept[i] = n.norm(x[i], norm), i
 	}
 	gain := func(int) float64 { return 1 }
 	d, selected := n.chosen[place{l, tokens}]
@@ -133,7 +139,7 @@ func (n *naive) module(x [][]float64, l int, which model.Module, routed bool) {
 		}
 	}
 	for i, y := range run(l, in, kept, n.unitWeights(place{l, units}, in, kept, routed), routed) {
-		axpy(x[kept[i]], gain(kept[i]), y)
+		axpy(x[kept[i]], gain(kept[i])*float64(n.model.ResidualScale), n.norm(y, post))
 	}
 }
 
@@ -253,8 +259,8 @@ func (n *naive) attention(l int, in [][]float64, kept []int, weights [][]float64
 	width := a.HeadDim
 	q, k, v := make([][]float64, len(kept)), make([][]float64, len(kept)), make([][]float64, len(kept))
 	for i, r := range kept {
-		q[i] = n.rotated(a, n.project(l, model.Q, a.Q, in[r], r, routed), r)
-		k[i] = n.rotated(a, n.project(l, model.K, a.K, in[r], r, routed), r)
+		q[i] = n.rotated(a, n.norm(n.project(l, model.Q, a.Q, in[r], r, routed), a.QNorm), r)
+		k[i] = n.rotated(a, n.norm(n.project(l, model.K, a.K, in[r], r, routed), a.KNorm), r)
 		v[i] = n.project(l, model.V, a.V, in[r], r, routed)
 	}
 	out := make([][]float64, len(kept))
@@ -265,9 +271,9 @@ func (n *naive) attention(l int, in [][]float64, kept []int, weights [][]float64
 			var scores []float64
 			var seen []int
 			for j := range i + 1 {
-				if n.sequence[kept[j]] == n.sequence[r] {
+				if n.sees(l, r, kept[j]) {
 					seen = append(seen, j)
-					scores = append(scores, float64(a.Scale)*dot(q[i][h*width:(h+1)*width], k[j][kv:kv+width]))
+					scores = append(scores, capped(float64(a.Scale)*dot(q[i][h*width:(h+1)*width], k[j][kv:kv+width]), a.SoftCap))
 				}
 			}
 			for j, p := range softmax(scores) {
@@ -285,6 +291,9 @@ func (n *naive) attention(l int, in [][]float64, kept []int, weights [][]float64
 
 // rotated turns the heads of a row by its position.
 func (n *naive) rotated(a *tape.AttentionBlock, x []float64, r int) []float64 {
+	if a.Rope == nil {
+		return x
+	}
 	for h := 0; h < len(x); h += a.HeadDim {
 		for i, f := range a.Rope.Freq {
 			one, two := h+2*i, h+2*i+1
@@ -302,9 +311,13 @@ func (n *naive) feedForward(l int, in [][]float64, kept []int, weights [][]float
 	b := &n.model.Layers[l].FFN
 	out := make([][]float64, len(kept))
 	for i, r := range kept {
+		if m := n.model.Layers[l].Mixture; m != nil {
+			out[i] = n.mixture(m, in[r])
+			continue
+		}
 		gate, up := n.project(l, model.Gate, b.Gate, in[r], r, routed), n.project(l, model.Up, b.Up, in[r], r, routed)
 		for f, g := range gate {
-			up[f] *= g / (1 + math.Exp(-g))
+			up[f] *= activated(b.Activation, g)
 			if weights != nil {
 				up[f] *= weights[i][f*len(weights[i])/len(gate)]
 			}
@@ -334,7 +347,7 @@ func (n *naive) compensate(y [][]float64, at place, weights [][]float64) {
 // project is W·x, with the low-rank factors of a routed pass at the scale of the row's
 // budget: 1 up to ¾, falling to 0 at 1.
 func (n *naive) project(l int, name model.Name, p tape.Projection, x []float64, r int, routed bool) []float64 {
-	y := times(n.weight(p.W), x)
+	y := n.linear(p, x)
 	prefix := loraKey(l, name)
 	a, b := n.params[prefix+"a"], n.params[prefix+"b"]
 	if !routed || a == nil {
@@ -347,15 +360,6 @@ func (n *naive) project(l int, name model.Name, p tape.Projection, x []float64, 
 		for i := range y {
 			y[i] += b[i*rank+k] * inner
 		}
-	}
-	return y
-}
-
-func (n *naive) norm(x []float64, w *tape.Var) []float64 {
-	inv := 1 / math.Sqrt(dot(x, x)/float64(len(x))+float64(n.model.Epsilon))
-	y := make([]float64, len(x))
-	for i := range x {
-		y[i] = x[i] * inv * float64(w.Data[i])
 	}
 	return y
 }
