@@ -29,8 +29,7 @@ type tensor struct {
 	values []float32
 }
 
-func (n *tensor) data(t *testing.T) []byte {
-	t.Helper()
+func (n *tensor) data() []byte {
 	elements := uint64(1)
 	for _, d := range n.dims {
 		elements *= d
@@ -70,7 +69,7 @@ func (s spoiled) write(t *testing.T, shape modeltest.Shape) *gguf.File {
 		}
 	}
 	if n := s.tensor; n != nil {
-		if err := w.AddTensor(n.name, n.kind, n.dims, n.data(t)); err != nil {
+		if err := w.AddTensor(n.name, n.kind, n.dims, n.data()); err != nil {
 			t.Fatal(err)
 		}
 	}

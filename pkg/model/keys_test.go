@@ -3,6 +3,7 @@ package model_test
 import (
 	"errors"
 	"math"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -100,6 +101,37 @@ func TestExpertsOfFamilies(t *testing.T) {
 		_, err := model.Load(c.file.write(t, modeltest.Shape{Family: c.family}))
 		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), "expert_count") {
 			t.Errorf("%s: %v, want %q naming expert_count", c.family, err, c.want)
+		}
+	}
+}
+
+// One set of rotary factors goes before the two of longrope, at any length.
+func TestFactorsBeforeLongrope(t *testing.T) {
+	factors := tensor{"rope_freqs.weight", gguf.TypeF32, []uint64{4}, []float32{2, 2, 2, 2}}
+	sound := modeltest.Writer(t, modeltest.Shape{Family: "phi3"})
+	for _, name := range []string{"rope_factors_long.weight", "rope_factors_short.weight"} {
+		long := tensor{name, gguf.TypeF32, []uint64{4}, []float32{8, 8, 8, 8}}
+		if err := sound.AddTensor(name, long.kind, long.dims, long.data()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := sound.AddTensor(factors.name, factors.kind, factors.dims, factors.data()); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "model.gguf")
+	if err := sound.WriteFile(path, false); err != nil {
+		t.Fatal(err)
+	}
+	m, err := model.Load(openFile(t, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, context := range []int{0, 1, 1 << 20} {
+		if context > 0 {
+			m.UseContext(context)
+		}
+		if got := m.Layers[0].Attention.Rope.Freq[0]; got != 0.5 {
+			t.Errorf("context %d: the first pair turns by %v, want 0.5", context, got)
 		}
 	}
 }

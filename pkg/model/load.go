@@ -64,10 +64,11 @@ func Load(f *gguf.File) (*Model, error) {
 	if b.err != nil {
 		return nil, fmt.Errorf("model: %w", b.err)
 	}
-	m.rotate(freqs)
-	if freqs == nil {
-		m.UseContext(c.Context)
+	if freqs != nil { // these go before those of longrope
+		m.long, m.short = nil, nil
 	}
+	m.rotate(freqs)
+	m.UseContext(c.Context)
 	return m, nil
 }
 
