@@ -67,9 +67,7 @@ func runInspect(_ context.Context, opts inspectOptions, std streams) (err error)
 	}
 	defer closeInto(f, &err)
 	doc := describeFile(f, opts.tensors)
-	if doc.Model, err = describeModel(f); err != nil {
-		return err
-	}
+	doc.Model = describeModel(f)
 	if doc.Elastic, err = describeElastic(f); err != nil {
 		return err
 	}

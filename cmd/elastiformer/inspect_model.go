@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -35,7 +34,7 @@ type modelEntry struct {
 }
 
 type ropeEntry struct {
-	Dimensions int     `json:"dimensions"`
+	Dimensions int     `json:"dimensions"` // 0: nothing rotates
 	Base       float64 `json:"base"`
 	Scaling    string  `json:"scaling"`
 	Factor     float64 `json:"factor"`
@@ -72,20 +71,23 @@ type planEntry struct {
 	LeastBudget float64  `json:"least_budget"` // of windows of Context tokens
 }
 
-// describeModel tells about the model of a file; nil where it holds none that can be run.
-func describeModel(f *gguf.File) (*modelEntry, error) {
-	c, err := model.ReadConfig(f)
-	if errors.Is(err, model.ErrUnsupported) || errors.Is(err, model.ErrInvalid) || errors.Is(err, gguf.ErrKeyMissing) {
-		return nil, nil // a vocabulary, an adapter, a kind of model that is shown by its keys alone
-	}
+// describeModel tells about the model of a file. It is nil where the file holds none that can
+// be run, be it a vocabulary, an adapter, another kind of model or a damaged one: what it does
+// hold is shown all the same, and whatever runs models says why it does not run this one.
+func describeModel(f *gguf.File) *modelEntry {
+	m, err := model.Load(f)
 	if err != nil {
-		return nil, err
+		return nil
 	}
+	c := m.Config
 	e := &modelEntry{
 		Architecture: c.Architecture, Layers: c.Layers, Width: c.Width, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim,
 		FeedForward: c.FeedForward, Vocabulary: c.Vocabulary, Context: c.Context,
 		Rope:       ropeEntry{c.Rope.Dimensions, c.Rope.Base, c.Rope.Scaling, c.Rope.Factor},
 		Parameters: countParameters(f, &c), MACs: c.BlockMACs(1), HeadMACs: c.HeadMACs(1),
+	}
+	if c.Rope.Off {
+		e.Rope.Dimensions = 0
 	}
 	if m := c.Mixture; m.Experts > 0 {
 		e.Mixture = &mixtureEntry{m.Experts, m.Used, m.Width, m.Shared}
@@ -98,7 +100,7 @@ func describeModel(f *gguf.File) (*modelEntry, error) {
 			e.Window.Layers = append(e.Window.Layers, l)
 		}
 	}
-	return e, nil
+	return e
 }
 
 var (
@@ -171,7 +173,9 @@ func (d inspection) writeModel(w io.Writer) {
 	}
 	row("blocks", "%d layers, %d wide, context of %d tokens", m.Layers, m.Width, m.Context)
 	row("attention", "%d heads of %d values, %d of keys", m.Heads, m.HeadDim, m.KVHeads)
-	row("rotary", "%d values of a head, base %g, scaling %s", m.Rope.Dimensions, m.Rope.Base, m.Rope.Scaling)
+	if m.Rope.Dimensions > 0 {
+		row("rotary", "%d values of a head, base %g, scaling %s", m.Rope.Dimensions, m.Rope.Base, m.Rope.Scaling)
+	}
 	if m.Window != nil {
 		row("window", "%d tokens in layers %s", m.Window.Tokens, layerRanges(m.Window.Layers))
 	}

@@ -82,12 +82,8 @@ type weights struct{ projection, feedForward, head stored }
 type stored struct{ bytes, values float64 }
 
 func (s *stored) add(t *gguf.Tensor) {
-	values := 1.0
-	for _, d := range t.Dims {
-		values *= float64(d)
-	}
 	s.bytes += float64(t.Bytes)
-	s.values += values
+	s.values += float64(t.Elements())
 }
 
 // read is how many bytes are read for so many multiply-accumulates with one token.

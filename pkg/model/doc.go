@@ -5,6 +5,7 @@
 // that a choice may exist, not how it is made. Without a Router it is the pretrained
 // model.
 //
-// An architecture is a row of a table (names, norms, rotary pairing), not code of its
-// own: see architectures.
+// An architecture is a row of a table (norms, rotary pairing, windows, caps, experts), not
+// code of its own: see families. Numbers come from the file's keys, and which projections are
+// fused or have biases from its tensors.
 package model
