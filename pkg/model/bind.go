@@ -228,17 +228,18 @@ func (b *binder) fused(name string, in int, outs ...int) []tape.Projection {
 	for _, n := range outs {
 		rows += n
 	}
-	whole, parts := b.projection(name, rows, in), make([]tape.Projection, len(outs))
+	parts := make([]tape.Projection, len(outs))
+	t, data := b.tensor(name+".weight", uint64(in), uint64(rows))
+	bias := b.biased(name, nil, rows).Bias
 	if b.err != nil {
 		return parts
 	}
 	var lo int
 	for i, n := range outs {
-		w := &tape.Weight{Weight: whole.W.RowRange(lo, lo+n)}
-		b.tensors[w] = b.tensors[whole.W]
-		parts[i].W = w
-		if whole.Bias != nil {
-			parts[i].Bias = tape.NewConst(1, n, whole.Bias.Data[lo:lo+n])
+		// Weights of their own, not rows of one, so that each can be packed.
+		parts[i].W = b.matrix(t, data[len(data)/rows*lo:len(data)/rows*(lo+n)], n, in)
+		if bias != nil {
+			parts[i].Bias = tape.NewConst(1, n, bias.Data[lo:lo+n])
 		}
 		lo += n
 	}
