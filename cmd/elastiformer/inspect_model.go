@@ -3,12 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/pflag"
 
+	"github.com/elastiformer/elastiformer/internal/tape"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/model"
 	"github.com/elastiformer/elastiformer/pkg/routing"
@@ -52,7 +52,7 @@ type mixtureEntry struct {
 	Shared  int `json:"shared_neurons"`
 }
 
-// parametersEntry counts values of tensors; Active are those that a token meets.
+// parametersEntry counts values of tensors, by parts those of matrices; Active are those that a token meets.
 type parametersEntry struct {
 	Total       uint64 `json:"total"`
 	Active      uint64 `json:"active"`
@@ -103,29 +103,23 @@ func describeModel(f *gguf.File) *modelEntry {
 	return e
 }
 
-var (
-	attentionTensor   = regexp.MustCompile(`^blk\.\d+\.attn_(q|k|v|qkv|output)\.`)
-	feedForwardTensor = regexp.MustCompile(`^blk\.\d+\.ffn_(gate|up|down)`)
-	expertsTensor     = regexp.MustCompile(`^blk\.\d+\.ffn_(gate|up|down)_exps\.`)
-)
-
 func countParameters(f *gguf.File, c *model.Config) parametersEntry {
 	var p parametersEntry
 	for _, t := range f.Tensors() {
 		n := t.Elements()
 		p.Total += n
 		p.Active += n
-		switch {
+		switch work, ok := model.WorkOf(t.Name); {
 		case t.Name == "token_embd.weight":
 			p.Embedding += n
-		case strings.HasPrefix(t.Name, "output."):
+		case t.Name == "output.weight":
 			p.Output += n
-		case attentionTensor.MatchString(t.Name):
+		case ok && work == tape.WorkProjection:
 			p.Attention += n
-		case feedForwardTensor.MatchString(t.Name):
+		case ok:
 			p.FeedForward += n
 		}
-		if m := c.Mixture; m.Experts > 0 && expertsTensor.MatchString(t.Name) {
+		if m := c.Mixture; m.Experts > 0 && strings.HasSuffix(t.Name, "_exps.weight") {
 			p.Active -= n / uint64(m.Experts) * uint64(m.Experts-m.Used)
 		}
 	}

@@ -1,7 +1,6 @@
 package eval
 
 import (
-	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/elastiformer/elastiformer/internal/simd"
 	"github.com/elastiformer/elastiformer/internal/tape"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
+	"github.com/elastiformer/elastiformer/pkg/model"
 )
 
 // machine measures what the processor gives at best, on as many threads as the model
@@ -94,11 +94,6 @@ func (s *stored) read(macs int64) float64 {
 	return s.bytes / s.values * float64(macs)
 }
 
-var (
-	projectionName  = regexp.MustCompile(`^blk\.\d+\.attn_(q|k|v|qkv|output)\.weight$`)
-	feedForwardName = regexp.MustCompile(`^blk\.\d+\.ffn_(gate|up|down)(_exps|_shexp)?\.weight$`)
-)
-
 func weightsOf(f *gguf.File) weights {
 	var w weights
 	head := "output.weight"
@@ -106,13 +101,13 @@ func weightsOf(f *gguf.File) weights {
 		head = "token_embd.weight"
 	}
 	for _, t := range f.Tensors() {
-		switch {
-		case projectionName.MatchString(t.Name):
-			w.projection.add(t)
-		case feedForwardName.MatchString(t.Name):
-			w.feedForward.add(t)
+		switch work, ok := model.WorkOf(t.Name); {
 		case t.Name == head:
 			w.head.add(t)
+		case ok && work == tape.WorkProjection:
+			w.projection.add(t)
+		case ok:
+			w.feedForward.add(t)
 		}
 	}
 	return w

@@ -1,5 +1,25 @@
 package model
 
+import (
+	"regexp"
+
+	"github.com/elastiformer/elastiformer/internal/tape"
+)
+
+var matrices = regexp.MustCompile(`^blk\.\d+\.(attn_(?:q|k|v|qkv|output)|ffn_(?:gate|up|down)(?:_exps|_shexp)?)\.weight$`)
+
+// WorkOf is what kind of work the matrix of that name does, a projection's or a feed-forward's; ok is false for any other
+// tensor.
+func WorkOf(tensor string) (work tape.Work, ok bool) {
+	switch m := matrices.FindStringSubmatch(tensor); {
+	case m == nil:
+		return 0, false
+	case m[1][0] == 'a':
+		return tape.WorkProjection, true
+	}
+	return tape.WorkFeedForward, true
+}
+
 // BlockMACs is the number of multiply-accumulates of the pretrained blocks on one
 // window of the given length: projections, causal scores and values of the keys that are
 // seen, feed-forward.
