@@ -136,7 +136,7 @@ func spoil(r *rapid.T, sound *gguf.File, architecture, path string) {
 // panic, and with little memory beside its own size.
 func TestHostileFamilies(t *testing.T) {
 	const (
-		fixed   = 1 << 22 // a tape's first blocks, tables of rotations
+		fixed   = 1 << 24 // a tape's first blocks, tables of rotations, scratch of every thread
 		perByte = 16
 	)
 	for _, family := range modeltest.Families() {
