@@ -150,6 +150,8 @@ func (c *Config) check(tensors int) error {
 		return fmt.Errorf("model: %d of %d experts of %d neurons %w", c.Mixture.Used, c.Mixture.Experts, c.Mixture.Width, ErrInvalid)
 	case !positive(c.Rope.Base) || !positive(c.Rope.SlidingBase) || !positive(c.Rope.Factor) || !positive(c.Rope.AttentionFactor):
 		return fmt.Errorf("model: rope base %v, factor %v, attn_factor %v %w", c.Rope.Base, c.Rope.Factor, c.Rope.AttentionFactor, ErrInvalid)
+	case c.Rope.Scaling == "yarn" && (c.Rope.Base == 1 || c.Rope.SlidingBase == 1): // all pairs turn alike: none is fast or slow
+		return fmt.Errorf("model: yarn with rope base 1 %w", ErrInvalid)
 	}
 	return nil
 }

@@ -170,6 +170,7 @@ func TestLoadRefusesNumbers(t *testing.T) {
 	refuse(t, append(refusals,
 		refusal{"heads do not divide", key("attention.head_count_kv", uint32(3)), model.ErrInvalid, "4 query heads over 3"},
 		refusal{"more key heads", key("attention.head_count_kv", uint32(8)), model.ErrInvalid, "4 query heads over 8"},
+		refusal{"yarn of base 1", spoiled{set: map[string]any{"llama.rope.scaling.type": "yarn", "llama.rope.freq_base": float32(1)}}, model.ErrInvalid, "base 1"},
 		refusal{"odd rope", key("rope.dimension_count", uint32(3)), model.ErrInvalid, "rope over 3 of 8"},
 		refusal{"rope beyond a head", key("rope.dimension_count", uint32(10)), model.ErrInvalid, "rope over 10 of 8"},
 		refusal{"more layers than tensors", key("block_count", uint32(1<<24)), model.ErrInvalid, "block_count"},
