@@ -171,7 +171,7 @@ func parseValue(c *cursor) (e keyEntry, err error) {
 		e.rest = stored{off: c.pos, n: n * size}
 		return e, c.pass(n * size)
 	}
-	if err = skipElems(c, elem, n, depth); err != nil {
+	if err := skipElems(c, elem, n, depth); err != nil {
 		return e, err
 	}
 	e.raw = c.buf[value:c.held():c.held()]
