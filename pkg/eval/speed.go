@@ -94,6 +94,7 @@ func Speed(ctx context.Context, f *gguf.File, m *model.Model, e *routing.Elastic
 	if err := o.check(m); err != nil {
 		return nil, fmt.Errorf("eval: %w", err)
 	}
+	m.UseContext(max(o.Prompt, o.Generate))
 	s := &speedRun{options: o, model: m, weights: weightsOf(f), random: rand.New(rand.NewPCG(o.Seed, speedStream))}
 	for _, b := range o.Budgets {
 		t, err := s.newTests(e, b)

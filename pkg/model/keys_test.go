@@ -135,3 +135,40 @@ func TestFactorsBeforeLongrope(t *testing.T) {
 		}
 	}
 }
+
+// The context in use decides between longrope's two sets of factors: beyond the original
+// context the long ones, for all tokens. A loaded model is ready for its own context.
+func TestLongropeContext(t *testing.T) {
+	w := modeltest.Writer(t, modeltest.Shape{Family: "phi3", Context: 64})
+	if err := w.Set("phi3.rope.scaling.original_context_length", uint32(16)); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []tensor{
+		{"rope_factors_long.weight", gguf.TypeF32, []uint64{4}, []float32{8, 8, 8, 8}},
+		{"rope_factors_short.weight", gguf.TypeF32, []uint64{4}, []float32{2, 2, 2, 2}},
+	} {
+		if err := w.AddTensor(f.name, f.kind, f.dims, f.data()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "model.gguf")
+	if err := w.WriteFile(path, false); err != nil {
+		t.Fatal(err)
+	}
+	m, err := model.Load(openFile(t, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	turns := func() float64 { return m.Layers[1].Attention.Rope.Freq[0] }
+	if got := turns(); got != 1.0/8 {
+		t.Errorf("as loaded the first pair turns by %v, want 1/8", got)
+	}
+	for _, c := range []struct {
+		context int
+		want    float64
+	}{{16, 1.0 / 2}, {17, 1.0 / 8}, {1, 1.0 / 2}} {
+		if m.UseContext(c.context); turns() != c.want {
+			t.Errorf("context %d: the first pair turns by %v, want %v", c.context, turns(), c.want)
+		}
+	}
+}
