@@ -19,6 +19,9 @@ func (t *table) readCSV(r io.Reader, separator rune) error {
 	for line := 1; ; {
 		limited.left = t.limits.row
 		record, err := records.Read()
+		if limited.over { // whatever the reader makes of the part it has
+			err = errRowTooLarge
+		}
 		var broken *csv.ParseError
 		switch {
 		case errors.Is(err, io.EOF):
@@ -89,11 +92,15 @@ func csvField(names, record []string, name string) field {
 type rationed struct {
 	r    io.Reader
 	left int
+	over bool // more was wanted
 }
+
+var errRowTooLarge = fmt.Errorf("row %w", ErrTooLarge)
 
 func (l *rationed) Read(p []byte) (int, error) {
 	if l.left <= 0 {
-		return 0, fmt.Errorf("row %w", ErrTooLarge)
+		l.over = true
+		return 0, errRowTooLarge
 	}
 	n, err := l.r.Read(p[:min(len(p), l.left)])
 	l.left -= n

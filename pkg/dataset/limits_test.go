@@ -119,3 +119,16 @@ func TestSkipBadRows(t *testing.T) {
 		}
 	}
 }
+
+// TestLongRowWithFault: a row that is too long is that, whatever is wrong with the part of it
+// that was read; what follows it is not taken for rows.
+func TestLongRowWithFault(t *testing.T) {
+	content := "text,other\na,b\n" + `c"` + strings.Repeat("d", 5000) + "\ne,f\n"
+	var bad []*RowError
+	o := Options{Format: CSV, Stdin: strings.NewReader(content), BadRow: func(e *RowError) { bad = append(bad, e) }, limits: limits{row: 1 << 10, total: 1 << 14}}
+	_, err := o.Open("-")
+	var row *RowError
+	if !errors.Is(err, ErrTooLarge) || !errors.As(err, &row) || row.Line != 3 || len(bad) > 0 {
+		t.Errorf("got %v and bad rows %v, want ErrTooLarge at line 3", err, bad)
+	}
+}
