@@ -141,7 +141,7 @@ func TestFormatsAgree(t *testing.T) {
 func TestFormatsAgreeOnReference(t *testing.T) {
 	path := filepath.Join(reference.Folder(t), "text", "gsm8k-valid.jsonl")
 	if reference.Absent(t, path) {
-		t.Skip("no such text")
+		t.Skipf("nothing to compare: %s is absent", path)
 	}
 	s, err := Options{TextField: "question"}.Open(path)
 	if err != nil {

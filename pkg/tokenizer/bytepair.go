@@ -108,24 +108,18 @@ func (s *bytePair) readMerges(merges []string) error {
 // byteLevelText returns what a token stands for; nothing for those without text. A character outside the table, which no
 // text can be encoded into, stands for itself.
 func byteLevelText(token string, typ TokenType) (string, error) {
-	switch typ {
-	case TypeNormal:
-		text := make([]byte, 0, len(token))
-		for _, r := range token {
-			if b, ok := runeBytes[r]; ok {
-				text = append(text, b)
-			} else {
-				text = utf8.AppendRune(text, r)
-			}
-		}
-		return string(text), nil
-	case TypeUserDefined:
-		return token, nil
-	case TypeByte:
-		return byteText(token)
-	default:
-		return "", nil
+	if typ != TypeNormal {
+		return pieceText(token, typ)
 	}
+	text := make([]byte, 0, len(token))
+	for _, r := range token {
+		if b, ok := runeBytes[r]; ok {
+			text = append(text, b)
+		} else {
+			text = utf8.AppendRune(text, r)
+		}
+	}
+	return string(text), nil
 }
 
 func (s *bytePair) text(id int32, _ bool) string { return s.texts[id] }
