@@ -54,12 +54,12 @@ func (t *Tape) Activate(a Activation, g, u *Var) *Var {
 }
 
 // Gated is what the neurons of a module give: x (T, D) → act(Gate·x)·Up·x, (T, F).
-func (t *Tape) Gated(x *Var, b *GatedBlock, l *Layout) *Var {
+func (t *Tape) Gated(x *Var, b *FeedForwardBlock, l *Layout) *Var {
 	return t.Activate(b.Activation, t.Linear(x, b.Gate, l, WorkFeedForward), t.Linear(x, b.Up, l, WorkFeedForward))
 }
 
 // FeedForward is a whole gated module: x (T, D) → (T, D).
-func (t *Tape) FeedForward(x *Var, b *GatedBlock, l *Layout) *Var {
+func (t *Tape) FeedForward(x *Var, b *FeedForwardBlock, l *Layout) *Var {
 	return t.Linear(t.Gated(x, b, l), b.Down, l, WorkFeedForward)
 }
 

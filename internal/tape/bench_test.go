@@ -18,7 +18,7 @@ func BenchmarkFeedForward(b *testing.B) {
 		return tape.Projection{W: &tape.Weight{Weight: kernel.DenseWeight(kernel.NewMat(out, in, values))}}
 	}
 	x, l, tp := constant(r, rows, d), tape.NewLayout(rows), tape.New(false)
-	block := tape.GatedBlock{Gate: project(f, d), Up: project(f, d), Down: project(d, f)}
+	block := tape.FeedForwardBlock{Gate: project(f, d), Up: project(f, d), Down: project(d, f)}
 	units := randomUnits(r, rows, experts, 0.5)
 	b.Run("whole", func(b *testing.B) {
 		b.ReportAllocs()

@@ -114,10 +114,10 @@ func mixture(r *rand.Rand, d, width, experts, used int, normalised, shared, gate
 	}
 	b := &tape.MixtureBlock{
 		Router: weight(experts, d), Used: used, Normalised: normalised,
-		Experts: tape.GatedBlock{Gate: weight(experts*width, d), Up: weight(experts*width, d), Down: weight(experts*d, width)},
+		Experts: tape.FeedForwardBlock{Gate: weight(experts*width, d), Up: weight(experts*width, d), Down: weight(experts*d, width)},
 	}
 	if shared {
-		b.Shared = &tape.GatedBlock{Gate: weight(7, d), Up: weight(7, d), Down: weight(d, 7)}
+		b.Shared = &tape.FeedForwardBlock{Gate: weight(7, d), Up: weight(7, d), Down: weight(d, 7)}
 	}
 	if gated {
 		gate := weight(1, d)
@@ -188,7 +188,7 @@ func TestMixture(t *testing.T) {
 			want := append([]float32(nil), tp.FeedForward(in, b.Shared, nil).Data...)
 			kernel.Scale(want, kernel.Sigmoid(tp.Linear(in, *b.SharedGate, nil, tape.WorkFeedForward).Data[0]))
 			for _, e := range chosen {
-				one := tape.GatedBlock{
+				one := tape.FeedForwardBlock{
 					Gate: part(b.Experts.Gate, int(e)*width, width), Up: part(b.Experts.Up, int(e)*width, width),
 					Down: part(b.Experts.Down, int(e)*d, d),
 				}

@@ -26,7 +26,7 @@ func TestNormAndActivationGradients(t *testing.T) {
 		x, w := param(r, s[0], s[1]), param(r, 1, s[1])
 		graph{
 			name: fmt.Sprint("norm ", s), in: []input{of("x", x), of("w", w)},
-			build: func(tp *tape.Tape) *tape.Var { return tp.RMSNorm(x, &tape.Norm{W: w, Epsilon: 0.1}) },
+			build: func(tp *tape.Tape) *tape.Var { return tp.Norm(x, &tape.Norm{W: w, Epsilon: 0.1}) },
 		}.check(t, r)
 		g, u := param(r, s[0], s[1]), param(r, s[0], s[1])
 		graph{
@@ -187,8 +187,8 @@ func TestSharedGradients(t *testing.T) {
 			return tp.Attention(x, x, x, a, layout, nil)
 		}},
 		{name: "one weight twice", in: []input{of("x", x), ofWeight("w", w), of("norm", norm)}, build: func(tp *tape.Tape) *tape.Var {
-			h := tp.Linear(tp.RMSNorm(x, &tape.Norm{W: norm, Epsilon: 0.1}), tape.Projection{W: w}, layout, tape.WorkProjection)
-			return tp.Residual(x, tp.Linear(tp.RMSNorm(h, &tape.Norm{W: norm, Epsilon: 0.1}), tape.Projection{W: w}, layout, tape.WorkProjection), nil)
+			h := tp.Linear(tp.Norm(x, &tape.Norm{W: norm, Epsilon: 0.1}), tape.Projection{W: w}, layout, tape.WorkProjection)
+			return tp.Residual(x, tp.Linear(tp.Norm(h, &tape.Norm{W: norm, Epsilon: 0.1}), tape.Projection{W: w}, layout, tape.WorkProjection), nil)
 		}},
 		{name: "tied embedding", in: []input{ofWeight("w", w)}, build: func(tp *tape.Tape) *tape.Var {
 			return tp.Linear(tp.Embed(w, []int32{1, 1, 3}), tape.Projection{W: w}, nil, tape.WorkHead)

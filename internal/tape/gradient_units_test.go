@@ -123,7 +123,7 @@ func TestBlockGradient(t *testing.T) {
 			of("A of q", lowQ.A), of("B of q", lowQ.B), of("A of o", lowO.A), of("B of o", lowO.B),
 		},
 		build: func(tp *tape.Tape) *tape.Var {
-			n := tp.RMSNorm(x, &tape.Norm{W: norm, Epsilon: 0.1})
+			n := tp.Norm(x, &tape.Norm{W: norm, Epsilon: 0.1})
 			rows := &tape.Rows{Kept: kept, Gain: tp.SigmoidGain(score(tp, n, tokens, nil)), Skip: skipRow, Layout: layout.Keep(kept)}
 			in := tp.Gather(n, kept)
 			chosen := &tape.Units{N: units, Chosen: u.Chosen, Start: u.Start, Skip: skipHead}

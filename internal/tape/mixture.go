@@ -15,9 +15,9 @@ type MixtureBlock struct {
 	// their probabilities among all experts.
 	Normalised bool
 	// Experts holds them one below the other: Gate and Up (E·F, D), Down (E·D, F).
-	Experts    GatedBlock
-	Shared     *GatedBlock // an expert that every token takes, or nil
-	SharedGate *Projection // (1, D): the score whose sigmoid weighs it, or nil for weight one
+	Experts    FeedForwardBlock
+	Shared     *FeedForwardBlock // an expert that every token takes, or nil
+	SharedGate *Projection       // (1, D): the score whose sigmoid weighs it, or nil for weight one
 }
 
 // Mixture applies the module: x (T, D) → (T, D).

@@ -11,8 +11,8 @@ type Norm struct {
 // wanted says whether a norm, nil allowed, is trained.
 func (n *Norm) wanted() bool { return n != nil && n.W.Grad != nil }
 
-// RMSNorm normalises rows: x (T, D), a norm of D values → (T, D); nil leaves x as it is.
-func (t *Tape) RMSNorm(x *Var, n *Norm) *Var {
+// Norm normalises rows: x (T, D), a norm of D values → (T, D); nil leaves x as it is.
+func (t *Tape) Norm(x *Var, n *Norm) *Var {
 	if n == nil {
 		return x
 	}

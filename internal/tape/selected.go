@@ -8,8 +8,8 @@ type AttentionBlock struct {
 	Q, K, V, O Projection
 }
 
-// GatedBlock is a gated feed-forward module after its norm: Down·(act(Gate·x)·Up·x).
-type GatedBlock struct {
+// FeedForwardBlock is a gated feed-forward module after its norm: Down·(act(Gate·x)·Up·x).
+type FeedForwardBlock struct {
 	Gate, Up, Down Projection
 	Activation     Activation
 }

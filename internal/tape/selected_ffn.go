@@ -6,7 +6,7 @@ import "github.com/elastiformer/elastiformer/internal/kernel"
 // equal blocks of the F neurons, that it chose: x (T, D) → (T, D). Where the gains of all
 // experts want a gradient (u.Dense), a recording tape computes what every expert makes of
 // a row, and only the chosen ones' share of the output and of the gradient of x.
-func (t *Tape) SelectedFeedForward(x *Var, b *GatedBlock, l *Layout, u *Units) *Var {
+func (t *Tape) SelectedFeedForward(x *Var, b *FeedForwardBlock, l *Layout, u *Units) *Var {
 	if t.masked(b.Gate, b.Up, b.Down) {
 		h := t.Gated(x, b, l)
 		return t.Linear(t.ScaleUnits(h, u), b.Down, l, WorkFeedForward)
@@ -24,7 +24,7 @@ func (t *Tape) SelectedFeedForward(x *Var, b *GatedBlock, l *Layout, u *Units) *
 // chosenExperts computes the experts that were chosen.
 //
 //	backward: dh = dy·Down, dgain = dh·h, then through gain, the activation, Gate and Up
-func (t *Tape) chosenExperts(y, x *Var, b *GatedBlock, l *Layout, c *chosen) {
+func (t *Tape) chosenExperts(y, x *Var, b *FeedForwardBlock, l *Layout, c *chosen) {
 	n, w := len(c.Rows), c.width
 	both := t.outputs(c, x, l, WorkFeedForward, b.Gate, b.Up) // (2n, w)
 	gate, up := both.RowRange(0, n), both.RowRange(n, 2*n)
@@ -55,7 +55,7 @@ func (t *Tape) chosenExperts(y, x *Var, b *GatedBlock, l *Layout, c *chosen) {
 }
 
 // allExperts computes all experts and joins the chosen ones.
-func (t *Tape) allExperts(y, x *Var, b *GatedBlock, l *Layout, c *chosen) {
+func (t *Tape) allExperts(y, x *Var, b *FeedForwardBlock, l *Layout, c *chosen) {
 	n, w := len(c.Rows), c.width
 	gate, up := t.project(x, b.Gate, WorkFeedForward), t.project(x, b.Up, WorkFeedForward) // (T, F)
 	h, weighted := t.scratch(gate.Rows, gate.Cols), t.scratch(n, w)

@@ -26,7 +26,7 @@ type selection struct {
 	layout    *tape.Layout
 	x         *tape.Var
 	attention tape.AttentionBlock
-	ffn       tape.GatedBlock
+	ffn       tape.FeedForwardBlock
 	heads     *tape.Units
 	experts   *tape.Units
 }
@@ -79,7 +79,7 @@ func newSelection(t *testing.T, r *rand.Rand, kind gguf.Type, lengths []int, ran
 			Q:         project(heads*headDim, width), K: project(kvHeads*headDim, width),
 			V: project(kvHeads*headDim, width), O: project(width, heads*headDim),
 		},
-		ffn:     tape.GatedBlock{Gate: project(feedForward, width), Up: project(feedForward, width), Down: project(width, feedForward)},
+		ffn:     tape.FeedForwardBlock{Gate: project(feedForward, width), Up: project(feedForward, width), Down: project(width, feedForward)},
 		heads:   randomUnits(r, layout.Rows(), heads, chance),
 		experts: randomUnits(r, layout.Rows(), experts, chance),
 	}

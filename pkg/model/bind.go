@@ -89,8 +89,8 @@ func (b *binder) attention(c *Config, layer int, prefix string) tape.AttentionBl
 
 // gated binds a gated module of so many neurons whose tensors end in suffix; gate and up
 // may be rows of one fused tensor.
-func (b *binder) gated(c *Config, prefix, suffix string, neurons int) tape.GatedBlock {
-	g := tape.GatedBlock{
+func (b *binder) gated(c *Config, prefix, suffix string, neurons int) tape.FeedForwardBlock {
+	g := tape.FeedForwardBlock{
 		Down:       b.projection(prefix+"ffn_down"+suffix, c.Width, neurons),
 		Activation: c.family.activation,
 	}
@@ -111,7 +111,7 @@ func (b *binder) mixture(c *Config, prefix string) *tape.MixtureBlock {
 	x := &tape.MixtureBlock{
 		Router: b.projection(prefix+"ffn_gate_inp", m.Experts, c.Width),
 		Used:   m.Used, Normalised: m.Normalised,
-		Experts: tape.GatedBlock{
+		Experts: tape.FeedForwardBlock{
 			Gate:       tape.Projection{W: b.stacked(prefix+"ffn_gate_exps.weight", m.Experts, m.Width, c.Width)},
 			Up:         tape.Projection{W: b.stacked(prefix+"ffn_up_exps.weight", m.Experts, m.Width, c.Width)},
 			Down:       tape.Projection{W: b.stacked(prefix+"ffn_down_exps.weight", m.Experts, c.Width, m.Width)},

@@ -74,7 +74,7 @@ func (m *Model) Hidden(t *tape.Tape, ids []int32, l *tape.Layout, r Router, cach
 	if cache != nil {
 		cache.Tokens += len(ids)
 	}
-	return t.RMSNorm(x, m.OutputNorm)
+	return t.Norm(x, m.OutputNorm)
 }
 
 // embed looks ids (T) up → (T, D). Around each row that is read the system maps a stretch
@@ -143,7 +143,7 @@ func (m *Model) module(t *tape.Tape, layer int, which Module, x *tape.Var, l *ta
 	if which == FeedForward {
 		norm, post, run = block.FFNNorm, block.FFNPostNorm, m.feedForward
 	}
-	n := t.RMSNorm(x, norm)
+	n := t.Norm(x, norm)
 	var choice *tape.Rows
 	if r != nil {
 		choice = r.Rows(t, layer, which, n, l)
@@ -154,7 +154,7 @@ func (m *Model) module(t *tape.Tape, layer int, which Module, x *tape.Var, l *ta
 		}
 		n, l = t.Gather(n, choice.Kept), choice.Layout
 	}
-	y := t.RMSNorm(run(t, layer, n, l, r, c), post)
+	y := t.Norm(run(t, layer, n, l, r, c), post)
 	return t.Residual(x, t.Scale(y, m.ResidualScale), choice)
 }
 

@@ -13,8 +13,8 @@ type Layer struct {
 	AttentionPostNorm, FFNPostNorm *tape.Norm // of what it gives, (1, D)
 
 	Attention tape.AttentionBlock
-	FFN       tape.GatedBlock    // empty where Mixture is in its place
-	Mixture   *tape.MixtureBlock // experts of the checkpoint's own, or nil
+	FFN       tape.FeedForwardBlock // empty where Mixture is in its place
+	Mixture   *tape.MixtureBlock    // experts of the checkpoint's own, or nil
 }
 
 // Model is a decoder bound to the tensors of an open file.
@@ -109,14 +109,14 @@ func (m *Model) eachProjection(f func(w *tape.Weight)) {
 }
 
 // gated lists the gated blocks of a layer's feed-forward.
-func (l *Layer) gated() []*tape.GatedBlock {
+func (l *Layer) gated() []*tape.FeedForwardBlock {
 	switch {
 	case l.Mixture == nil:
-		return []*tape.GatedBlock{&l.FFN}
+		return []*tape.FeedForwardBlock{&l.FFN}
 	case l.Mixture.Shared == nil:
-		return []*tape.GatedBlock{&l.Mixture.Experts}
+		return []*tape.FeedForwardBlock{&l.Mixture.Experts}
 	}
-	return []*tape.GatedBlock{&l.Mixture.Experts, l.Mixture.Shared}
+	return []*tape.FeedForwardBlock{&l.Mixture.Experts, l.Mixture.Shared}
 }
 
 // ExpertBlock is what the width of an expert should be a multiple of: the longest block
