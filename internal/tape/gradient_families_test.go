@@ -36,9 +36,11 @@ func TestFamilyGradients(t *testing.T) {
 	}
 	for _, width := range []int{3, 12} {
 		x, w := param(r, 5, 12), param(r, 1, width)
-		graph{name: fmt.Sprint("norm of parts of ", width), in: []input{of("x", x), of("w", w)}, build: func(tp *tape.Tape) *tape.Var {
-			return tp.NormHeads(x, &tape.Norm{W: w, Epsilon: 0.1})
-		}}.check(t, r)
+		for _, centred := range []bool{false, true} {
+			graph{name: fmt.Sprintf("norm of parts of %d, centred %t", width, centred), in: []input{of("x", x), of("w", w)}, build: func(tp *tape.Tape) *tape.Var {
+				return tp.NormHeads(x, &tape.Norm{W: w, Centred: centred, Epsilon: 0.1})
+			}}.check(t, r)
+		}
 	}
 }
 

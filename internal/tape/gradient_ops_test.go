@@ -23,11 +23,19 @@ func TestEmbedGradient(t *testing.T) {
 func TestNormAndActivationGradients(t *testing.T) {
 	r := newRand(2)
 	for _, s := range sizes {
-		x, w := param(r, s[0], s[1]), param(r, 1, s[1])
-		graph{
-			name: fmt.Sprint("norm ", s), in: []input{of("x", x), of("w", w)},
-			build: func(tp *tape.Tape) *tape.Var { return tp.Norm(x, &tape.Norm{W: w, Epsilon: 0.1}) },
-		}.check(t, r)
+		x, w, b := param(r, s[0], s[1]), param(r, 1, s[1]), param(r, 1, s[1])
+		for _, centred := range []bool{false, true} {
+			graph{
+				name: fmt.Sprintf("norm %v, centred %t", s, centred), in: []input{of("x", x), of("w", w)},
+				build: func(tp *tape.Tape) *tape.Var { return tp.Norm(x, &tape.Norm{W: w, Centred: centred, Epsilon: 0.1}) },
+			}.check(t, r)
+			graph{
+				name: fmt.Sprintf("norm with bias %v, centred %t", s, centred), in: []input{of("x", x), of("w", w), of("b", b)},
+				build: func(tp *tape.Tape) *tape.Var {
+					return tp.Norm(x, &tape.Norm{W: w, B: b, Centred: centred, Epsilon: 0.1})
+				},
+			}.check(t, r)
+		}
 		g, u := param(r, s[0], s[1]), param(r, s[0], s[1])
 		graph{
 			name: fmt.Sprint("silu ", s), in: []input{of("g", g), of("u", u)},

@@ -43,7 +43,7 @@ type selectedAttention struct {
 	seen       span       // (entries)
 	pos        []int32    // (entries)
 	raw        kernel.Mat // (entries, Dh): queries before their norm, where they have one each
-	inv        []float32  // (entries): what that norm multiplied them by
+	norm       normed     // of raw
 	q, o       kernel.Mat // (entries, Dh): queries, and what their heads gave
 	lse        []float32  // (entries), on a recording tape
 }
@@ -114,8 +114,8 @@ func (t *Tape) chosenQueries(c *selectedAttention) {
 	}
 	c.q = t.outputs(&c.chosen, c.x, c.layout, WorkProjection, b.Q)
 	if b.QNorm != nil {
-		c.raw, c.q, c.inv = c.q, t.scratch(len(c.Rows), b.HeadDim), t.Floats(len(c.Rows))
-		kernel.RMSNorm(c.q, c.raw, b.QNorm.W.Data, b.QNorm.Epsilon, c.inv)
+		c.raw, c.q = c.q, t.scratch(len(c.Rows), b.HeadDim)
+		c.norm = t.normalise(c.q, c.raw, b.QNorm)
 	}
 	if b.Rope != nil {
 		b.Rope.Apply(c.q, c.pos, false)
@@ -142,7 +142,7 @@ func (t *Tape) queriesBackward(c *selectedAttention, dq kernel.Mat) {
 		normed := dq
 		dq = t.scratch(normed.Rows, normed.Cols)
 		clear(dq.Data)
-		kernel.RMSNormBackward(dq, normed, c.raw, b.QNorm.W.Data, c.inv, nil)
+		c.norm.backward(dq, normed, c.raw, nil, nil)
 	}
 	kernel.AddGroupsBack(c.x.GradMat(), dq, c.Groups, b.Q.W.Weight)
 }

@@ -46,7 +46,7 @@ func selections(t *testing.T) []selection {
 				family        int
 			}{
 				{0, 12, false, 0.5, 0}, {2, 3, true, 0.4, 0}, {width + 3, 12, false, 0.9, 0}, {1, 4, true, 0, 0}, {0, 96, true, 1, 0},
-				{0, 12, true, 0.5, eachHead}, {0, 12, false, 0.5, allHeads}, {2, 3, false, 0.7, allHeads},
+				{0, 12, true, 0.5, eachHead}, {0, 12, false, 0.5, allHeads}, {2, 3, false, 0.7, allHeads}, {0, 12, true, 0.5, centredHead},
 			} {
 				s := newSelection(t, r, kind, lengths, v.rank, v.experts, v.bias, v.chance)
 				s.adorn(r, v.family)
@@ -87,11 +87,13 @@ func newSelection(t *testing.T, r *rand.Rand, kind gguf.Type, lengths []int, ran
 	return s
 }
 
-// What other families than llama have: norms of queries and keys, with a soft cap, a window
-// and GELU.
+// What other families than llama have: norms of queries and keys, perhaps with the mean taken
+// away, with a soft cap, a window and GELU.
 const (
 	eachHead = 1 + iota
 	allHeads
+	centredHead
+	families
 )
 
 func (s *selection) adorn(r *rand.Rand, family int) {
@@ -104,6 +106,11 @@ func (s *selection) adorn(r *rand.Rand, family int) {
 		q, k = heads*headDim, kvHeads*headDim
 	}
 	a.QNorm, a.KNorm = &tape.Norm{W: constant(r, 1, q), Epsilon: 1e-5}, &tape.Norm{W: constant(r, 1, k), Epsilon: 1e-5}
+	if family == centredHead {
+		for _, n := range []*tape.Norm{a.QNorm, a.KNorm} {
+			n.Centred, n.B = true, constant(r, 1, headDim)
+		}
+	}
 	a.Window, a.SoftCap, s.ffn.Activation = 4, 1.5, tape.GELU
 	s.name += fmt.Sprintf(" family %d", family)
 }
@@ -288,7 +295,7 @@ func TestSelectedGradients(t *testing.T) {
 			for _, dense := range []bool{false, true} {
 				for _, rank := range []int{0, 2} {
 					for _, chance := range []float64{0, 0.5, 1} {
-						for family := range allHeads + 1 {
+						for family := range families {
 							s := newSelection(t, r, kind, lengths, rank, 6, chance > 0, chance)
 							s.adorn(r, family)
 							s.heads.Dense, s.experts.Dense = dense, dense
