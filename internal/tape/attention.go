@@ -8,6 +8,7 @@ type Attending struct {
 	Scale                   float32      // of the scores
 	SoftCap                 float32      // scores s become cap·tanh(s/cap); 0 leaves them
 	Window                  int          // a token sees so many positions, its own the last; 0: all
+	Bidirectional           bool         // a token sees its whole sequence: no window, no cache
 	Rope                    *kernel.Rope // nil: no rotation
 	QNorm, KNorm            *Norm        // of queries and keys before they turn, or nil
 }
@@ -52,16 +53,14 @@ func (c *Cache) reserve(n int, a Attending) {
 
 // context is what the queries of a batch may look at.
 type context struct {
-	kv []kernel.KeyValues // (S·K), of sequence s and key head h at s·K+h
-	// Row r sees the keys first[r] to visible[r]−1, counted from its sequence's first:
-	// (rows); first is nil where there is no window.
-	first, visible []int32
+	kv   []kernel.KeyValues // (S·K), of sequence s and key head h at s·K+h
+	span                    // (rows): what each sees, counted from its sequence's first
 }
 
-// contextOf makes the causal context of a layout: a row sees what the cache holds
-// and the rows of its own sequence up to itself, within the window. k, v (T, K·Dh).
+// contextOf makes the context of a layout: a row sees what the cache holds and the rows
+// of its own sequence up to itself, within the window, or all of them. k, v (T, K·Dh).
 func (t *Tape) contextOf(k, v *Var, a Attending, l *Layout, cache *Cache) context {
-	c := context{visible: t.Ints(l.Rows())}
+	var c context
 	past := 0
 	if cache != nil {
 		past = cache.Len()
@@ -79,22 +78,34 @@ func (t *Tape) contextOf(k, v *Var, a Attending, l *Layout, cache *Cache) contex
 		s, h := i/a.KVHeads, i%a.KVHeads
 		c.kv[i].Append(block(k.Mat(), l, s, h, a.HeadDim), block(v.Mat(), l, s, h, a.HeadDim))
 	})
-	for s := range l.Sequences() {
-		for r := l.Start[s]; r < l.Start[s+1]; r++ {
-			c.visible[r] = int32(past + r - l.Start[s] + 1)
-		}
-	}
-	if a.Window > 0 {
-		c.first = t.Ints(l.Rows())
-		for s := range l.Sequences() {
-			pos := l.Pos[l.Start[s]:l.Start[s+1]]
-			if cache != nil {
-				pos = cache.pos
-			}
-			firstSeen(c.first[l.Start[s]:l.Start[s+1]], pos, past, a.Window)
-		}
-	}
+	c.span = t.spans(a, l, cache, past)
 	return c
+}
+
+// spans is what the rows of a layout see where past tokens of a cache come before them.
+func (t *Tape) spans(a Attending, l *Layout, cache *Cache, past int) span {
+	all := span{visible: t.Ints(l.Rows())}
+	for s := range l.Sequences() {
+		visible := all.visible[l.Start[s]:l.Start[s+1]]
+		for i := range visible {
+			visible[i] = int32(past + i + 1)
+			if a.Bidirectional {
+				visible[i] = int32(len(visible))
+			}
+		}
+	}
+	if a.Window == 0 || a.Bidirectional {
+		return all
+	}
+	all.first = t.Ints(l.Rows())
+	for s := range l.Sequences() {
+		pos := l.Pos[l.Start[s]:l.Start[s+1]]
+		if cache != nil {
+			pos = cache.pos
+		}
+		firstSeen(all.first[l.Start[s]:l.Start[s+1]], pos, past, a.Window)
+	}
+	return all
 }
 
 // firstSeen finds the first key within the window of each query: keys stand at the
@@ -109,16 +120,8 @@ func firstSeen(first, pos []int32, past, window int) {
 	}
 }
 
-// seen is what the queries of rows [lo, hi) see.
-func (c *context) seen(lo, hi int) span {
-	s := span{visible: c.visible[lo:hi]}
-	if c.first != nil {
-		s.first = c.first[lo:hi]
-	}
-	return s
-}
-
-// span is what queries see: keys first[i] to visible[i]−1, first nil being 0 for all.
+// span is what queries see: keys first[i] to visible[i]−1, first nil, where there is no
+// window, being 0 for all.
 type span struct{ first, visible []int32 }
 
 // part is the span of queries [lo, hi).
@@ -191,13 +194,13 @@ func (t *Tape) Rotate(x *Var, a Attending, pos []int32) {
 	}
 }
 
-// Attention computes causal attention of all heads: q (T, H·Dh), k, v (T, K·Dh) →
+// Attention computes attention of all heads, causal or bidirectional: q (T, H·Dh), k, v (T, K·Dh) →
 // (T, H·Dh). Query head h reads key head h/(H/K). With a cache, which only a tape
 // that does not record takes, the layout is one sequence that continues it.
 func (t *Tape) Attention(q, k, v *Var, a Attending, l *Layout, cache *Cache) *Var {
 	o := t.NewVar(q.Rows, q.Cols, wanted(q, k, v))
 	c := t.contextOf(k, v, a, l, cache)
-	t.MACs[WorkScores] += int64(a.Heads) * a.scoreMACs(c.seen(0, q.Rows))
+	t.MACs[WorkScores] += int64(a.Heads) * a.scoreMACs(c.span)
 	var lse []float32 // (H, T)
 	if o.Grad != nil {
 		lse = t.Floats(a.Heads * q.Rows)
@@ -208,7 +211,7 @@ func (t *Tape) Attention(q, k, v *Var, a Attending, l *Layout, cache *Cache) *Va
 		}
 		return lse[h*q.Rows+l.Start[s] : h*q.Rows+l.Start[s+1]]
 	}
-	head := func(s, h int) kernel.Head { return c.head(a, s, h, c.seen(l.Start[s], l.Start[s+1])) }
+	head := func(s, h int) kernel.Head { return c.head(a, s, h, c.part(l.Start[s], l.Start[s+1])) }
 	kernel.Parallel(l.Sequences()*a.Heads, func(i int) {
 		s, h := i/a.Heads, i%a.Heads
 		head := head(s, h)

@@ -64,8 +64,33 @@ func TestWindowedAttentionGradient(t *testing.T) {
 	}
 }
 
-// A window counts positions, not the tokens that entered the module: here the plain
-// definition, in float64, says who sees whom.
+// plainAttention is the definition of attention for one head, in float64, and how many pairs
+// of rows it looked at: row i sees row j where sees says so.
+func plainAttention(q, k, v *tape.Var, scale float64, sees func(i, j int) bool) (o [][]float32, pairs int64) {
+	for i := range q.Rows {
+		var sum float64
+		out := make([]float64, v.Cols)
+		for j := range k.Rows {
+			if !sees(i, j) {
+				continue
+			}
+			pairs++
+			e := math.Exp(scale * float64(kernel.Dot(q.Mat().Row(i), k.Mat().Row(j))))
+			sum += e
+			for d := range out {
+				out[d] += e * float64(v.Mat().Row(j)[d])
+			}
+		}
+		row := make([]float32, v.Cols)
+		for d := range out {
+			row[d] = float32(out[d] / sum)
+		}
+		o = append(o, row)
+	}
+	return o, pairs
+}
+
+// A window counts positions, not the tokens that entered the module.
 func TestWindowCountsPositions(t *testing.T) {
 	r := newRand(33)
 	layout := tape.NewLayout(12).Keep([]int32{0, 1, 5, 6, 7, 11})
@@ -73,37 +98,47 @@ func TestWindowCountsPositions(t *testing.T) {
 	q, k, v := constant(r, 6, 4), constant(r, 6, 4), constant(r, 6, 4)
 	tp := tape.New(false)
 	got := tp.Attention(q, k, v, a, layout, nil)
-	var pairs int64
-	for i := range 6 {
-		var sum float64
-		out := make([]float64, 4)
-		for j := range i + 1 {
-			if layout.Pos[i]-layout.Pos[j] >= 6 {
-				continue
-			}
-			pairs++
-			e := math.Exp(0.5 * float64(kernel.Dot(q.Mat().Row(i), k.Mat().Row(j))))
-			sum += e
-			for d := range out {
-				out[d] += e * float64(v.Mat().Row(j)[d])
-			}
-		}
-		want := make([]float32, 4)
-		for d := range out {
-			want[d] = float32(out[d] / sum)
-		}
-		near(t, fmt.Sprint("row ", i), got.Mat().Row(i), want, 1e-6)
-	}
+	want, pairs := plainAttention(q, k, v, 0.5, func(i, j int) bool { return j <= i && layout.Pos[i]-layout.Pos[j] < 6 })
 	if n := tp.MACs[tape.WorkScores]; n != 2*4*pairs {
 		t.Errorf("%d multiply-accumulates counted for %d pairs", n, pairs)
 	}
 	// Decoding one by one through a cache sees the same.
 	var cache tape.Cache
 	for i := range 6 {
+		near(t, fmt.Sprint("row ", i), got.Mat().Row(i), want[i], 1e-6)
 		one := func(m *tape.Var) *tape.Var { return tape.NewConst(1, 4, m.Mat().Row(i)) }
 		l := &tape.Layout{Start: []int{0, 1}, Pos: layout.Pos[i : i+1]}
 		y := tp.Attention(one(q), one(k), one(v), a, l, &cache)
 		near(t, fmt.Sprint("decoded row ", i), y.Data, got.Mat().Row(i), 1e-6)
+	}
+}
+
+// Bidirectional attention sees the rows of the sequence that entered, whatever their number
+// and whatever window is set, and none of another sequence.
+func TestBidirectionalSeesTheSequence(t *testing.T) {
+	r := newRand(36)
+	for _, layout := range []*tape.Layout{
+		tape.NewLayout(1), tape.NewLayout(9), tape.NewLayout(0, 3, 0, 7, 1), tape.NewLayout(600, 43),
+		tape.NewLayout(4, 6).Keep([]int32{1, 2, 4, 7, 8, 9}),
+	} {
+		a := tape.Attending{Heads: 1, KVHeads: 1, HeadDim: 4, Scale: 0.5, Window: 2, Bidirectional: true}
+		n := layout.Rows()
+		q, k, v := constant(r, n, 4), constant(r, n, 4), constant(r, n, 4)
+		tp := tape.New(false)
+		got := tp.Attention(q, k, v, a, layout, nil)
+		sequence := make([]int, n)
+		for s := range layout.Sequences() {
+			for i := layout.Start[s]; i < layout.Start[s+1]; i++ {
+				sequence[i] = s
+			}
+		}
+		want, pairs := plainAttention(q, k, v, 0.5, func(i, j int) bool { return sequence[i] == sequence[j] })
+		for i, row := range want {
+			near(t, fmt.Sprintf("%v: row %d", layout.Start, i), got.Mat().Row(i), row, 1e-6)
+		}
+		if macs := tp.MACs[tape.WorkScores]; macs != 2*4*pairs {
+			t.Errorf("%v: %d multiply-accumulates counted for %d pairs", layout.Start, macs, pairs)
+		}
 	}
 }
 

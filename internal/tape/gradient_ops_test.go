@@ -145,12 +145,14 @@ func TestAttentionGradient(t *testing.T) {
 	for _, lengths := range [][]int{{1}, {6}, {3, 0, 5, 1}, {40}} {
 		layout := tape.NewLayout(lengths...)
 		for _, a := range attending {
-			rows := layout.Rows()
-			q, k, v := param(r, rows, a.Heads*a.HeadDim), param(r, rows, a.KVHeads*a.HeadDim), param(r, rows, a.KVHeads*a.HeadDim)
-			graph{
-				name: fmt.Sprintf("attention %+v %v", a, lengths), in: []input{of("q", q), of("k", k), of("v", v)},
-				build: func(tp *tape.Tape) *tape.Var { return tp.Attention(q, k, v, a, layout, nil) },
-			}.check(t, r)
+			for _, a.Bidirectional = range []bool{false, true} {
+				rows := layout.Rows()
+				q, k, v := param(r, rows, a.Heads*a.HeadDim), param(r, rows, a.KVHeads*a.HeadDim), param(r, rows, a.KVHeads*a.HeadDim)
+				graph{
+					name: fmt.Sprintf("attention %+v %v", a, lengths), in: []input{of("q", q), of("k", k), of("v", v)},
+					build: func(tp *tape.Tape) *tape.Var { return tp.Attention(q, k, v, a, layout, nil) },
+				}.check(t, r)
+			}
 		}
 	}
 }

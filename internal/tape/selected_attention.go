@@ -164,10 +164,10 @@ func (t *Tape) allHeads(c *selectedAttention, context *context) {
 	kernel.Parallel(l.Sequences()*b.Heads, func(i int) {
 		s, h := i/b.Heads, i%b.Heads
 		first, last := l.Start[s], l.Start[s+1]
-		head := context.head(b.Attending, s, h, context.seen(first, last))
+		head := context.head(b.Attending, s, h, context.part(first, last))
 		head.Attend(block(o, l, s, h, b.HeadDim), block(q, l, s, h, b.HeadDim), lse[h*rows+first:h*rows+last])
 	})
-	t.MACs[WorkScores] += int64(b.Heads) * b.scoreMACs(context.seen(0, rows))
+	t.MACs[WorkScores] += int64(b.Heads) * b.scoreMACs(context.span)
 	c.q, c.o, c.lse = t.scratch(n, b.HeadDim), t.scratch(n, b.HeadDim), t.Floats(n)
 	c.eachEntry(func(i, unit int, r int32) {
 		copy(c.q.Row(i), c.chosen.block(q, r, unit))

@@ -3,6 +3,7 @@ package tape_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
@@ -47,6 +48,7 @@ func selections(t *testing.T) []selection {
 			}{
 				{0, 12, false, 0.5, 0}, {2, 3, true, 0.4, 0}, {width + 3, 12, false, 0.9, 0}, {1, 4, true, 0, 0}, {0, 96, true, 1, 0},
 				{0, 12, true, 0.5, eachHead}, {0, 12, false, 0.5, allHeads}, {2, 3, false, 0.7, allHeads}, {0, 12, true, 0.5, centredHead},
+				{0, 12, true, 0.5, encoder}, {2, 4, true, 0.6, encoder},
 			} {
 				s := newSelection(t, r, kind, lengths, v.rank, v.experts, v.bias, v.chance)
 				s.adorn(r, v.family)
@@ -88,19 +90,25 @@ func newSelection(t *testing.T, r *rand.Rand, kind gguf.Type, lengths []int, ran
 }
 
 // What other families than llama have: norms of queries and keys, perhaps with the mean taken
-// away, with a soft cap, a window and GELU.
+// away, with a soft cap, a window and GELU; or attention both ways.
 const (
 	eachHead = 1 + iota
 	allHeads
 	centredHead
+	encoder
 	families
 )
 
 func (s *selection) adorn(r *rand.Rand, family int) {
-	if family == 0 {
+	a := &s.attention
+	switch family {
+	case 0:
+		return
+	case encoder:
+		a.Bidirectional, a.Rope = true, nil
+		s.name += " encoder"
 		return
 	}
-	a := &s.attention
 	q, k := headDim, headDim
 	if family == allHeads {
 		q, k = heads*headDim, kvHeads*headDim
@@ -251,6 +259,9 @@ func (s *selection) attentionMACs() (want tape.MACs) {
 		if w := int64(s.attention.Window); w > 0 {
 			seen = min(seen, w)
 		}
+		if s.attention.Bidirectional {
+			seen = s.length(i)
+		}
 		want[tape.WorkScores] += int64(len(s.heads.Row(i))) * 2 * headDim * seen
 	}
 	if low := s.attention.Q.Low; low != nil {
@@ -260,6 +271,13 @@ func (s *selection) attentionMACs() (want tape.MACs) {
 	}
 	want[tape.WorkCompensation] = compensationMACs(s.heads)
 	return want
+}
+
+// length is how many rows the sequence of a row has.
+func (s *selection) length(row int) int64 {
+	starts := s.layout.Start
+	last := slices.IndexFunc(starts, func(start int) bool { return start > row })
+	return int64(starts[last] - starts[last-1])
 }
 
 // feedForwardMACs is the work of the selected feed-forward by formula.
