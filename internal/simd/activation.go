@@ -7,6 +7,29 @@ package simd
 // Sigmoid writes σ(x) = 1/(1+e^−x), with a relative error below 2.5e-7.
 func Sigmoid(dst, x []float32) { sigmoid(dst[:len(x)], x) }
 
+// SiLU writes x·σ(x) (Hendrycks and Gimpel, arXiv 1606.08415), with a relative error below
+// 4e-7.
+func SiLU(dst, x []float32) { swish(dst[:len(x)], x, 1) }
+
+// SiLUBackward adds dy times the slope of SiLU to dx.
+func SiLUBackward(dx, x, dy []float32) { swishBackward(dx, x[:len(dx)], dy[:len(dx)], 1) }
+
+// quick is the factor that brings x·σ(quick·x) near GELU.
+const quick = 1.702
+
+// GELUQuick writes x·σ(1.702x), another approximation of GELU from the paper above, off by less
+// than 2.5e-7 of max(|x|, 1).
+func GELUQuick(dst, x []float32) { swish(dst[:len(x)], x, quick) }
+
+// GELUQuickBackward adds dy times the slope of GELUQuick to dx.
+func GELUQuickBackward(dx, x, dy []float32) { swishBackward(dx, x[:len(dx)], dy[:len(dx)], quick) }
+
+// ReLU writes max(x, 0); NaN stays.
+func ReLU(dst, x []float32) { relu(dst[:len(x)], x) }
+
+// ReLUBackward adds dy to dx where x > 0.
+func ReLUBackward(dx, x, dy []float32) { reluBackward(dx, x[:len(dx)], dy[:len(dx)]) }
+
 // SiLUMul writes g·σ(g)·u to h, with a relative error below 4e-7.
 func SiLUMul(h, g, u []float32) { siluMul(h, g[:len(h)], u[:len(h)]) }
 

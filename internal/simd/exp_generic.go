@@ -74,6 +74,20 @@ func siluMulBackwardGeneric(dg, du, g, u, dh []float32) {
 	}
 }
 
+func swishGeneric(dst, x []float32, beta float32) {
+	for i, v := range x {
+		dst[i] = sigmoidFloat(v*beta) * v
+	}
+}
+
+func swishBackwardGeneric(dx, x, dy []float32, beta float32) {
+	for i, v := range x {
+		z := min(max(v*beta, expLow), expHigh) // beyond, the slope is 0 or 1
+		s := sigmoidFloat(z)
+		dx[i] += (z*(1-s) + 1) * (s * dy[i])
+	}
+}
+
 // The tanh form of GELU is x·σ(z), z = 2√(2/π)(x + cubic·x³).
 const (
 	cubic     = 0.044715

@@ -130,9 +130,28 @@ func TestActivationsOverTheWholeRange(t *testing.T) {
 	root := math.Sqrt(2 / math.Pi)
 	everyLevel(t, func(t *testing.T) {
 		accuracy(t, "Sigmoid", Sigmoid, sigmoid, value, 2.5e-7)
-		accuracy(t, "SiLU", func(dst, x []float32) { SiLUMul(dst, x, ones[:len(x)]) },
+		for _, f := range []struct {
+			name     string
+			beta     float64
+			value    func(dst, x []float32)
+			gradient func(dx, x, dy []float32)
+		}{{"SiLU", 1, SiLU, SiLUBackward}, {"GELUQuick", 1.702, GELUQuick, GELUQuickBackward}} {
+			accuracy(t, f.name, f.value, func(x float64) float64 { return x * sigmoid(f.beta*x) }, argument, 2.5e-7)
+			accuracy(t, f.name+"'s slope", added(f.gradient), func(x float64) float64 {
+				s := sigmoid(f.beta * x)
+				return s * (1 + f.beta*x*(1-s))
+			}, argument, 4e-7)
+		}
+		accuracy(t, "ReLU", ReLU, func(x float64) float64 { return max(x, 0) }, argument, 0)
+		accuracy(t, "ReLU's slope", added(ReLUBackward), func(x float64) float64 {
+			if x > 0 {
+				return 1
+			}
+			return 0
+		}, func(_, _ float64) float64 { return 1 }, 0)
+		accuracy(t, "SiLUMul", func(dst, x []float32) { SiLUMul(dst, x, ones[:len(x)]) },
 			func(x float64) float64 { return x * sigmoid(x) }, value, 4e-7)
-		accuracy(t, "SiLU's slope", added(func(dx, x, dy []float32) { SiLUMulBackward(dx, make([]float32, len(x)), x, ones[:len(x)], dy) }),
+		accuracy(t, "SiLUMul's slope", added(func(dx, x, dy []float32) { SiLUMulBackward(dx, make([]float32, len(x)), x, ones[:len(x)], dy) }),
 			func(x float64) float64 { s := sigmoid(x); return s * (1 + x*(1-s)) }, argument, 4e-7)
 		accuracy(t, "GELUTanh", GELUTanh,
 			func(x float64) float64 { return x * sigmoid(2*root*(x+0.044715*x*x*x)) }, argument, 2.5e-7)

@@ -69,6 +69,50 @@ func siluMulBackward(dg, du, g, u, dh []float32) {
 	}
 }
 
+func swish(dst, x []float32, beta float32) {
+	switch Current() {
+	case AVX512:
+		swishAVX512(at(dst), at(x), len(dst), beta)
+	case AVX2:
+		swishAVX2(at(dst), at(x), len(dst), beta)
+	default:
+		swishGeneric(dst, x, beta)
+	}
+}
+
+func swishBackward(dx, x, dy []float32, beta float32) {
+	switch Current() {
+	case AVX512:
+		swishBackwardAVX512(at(dx), at(x), at(dy), len(dx), beta)
+	case AVX2:
+		swishBackwardAVX2(at(dx), at(x), at(dy), len(dx), beta)
+	default:
+		swishBackwardGeneric(dx, x, dy, beta)
+	}
+}
+
+func relu(dst, x []float32) {
+	switch Current() {
+	case AVX512:
+		reluAVX512(at(dst), at(x), len(dst))
+	case AVX2:
+		reluAVX2(at(dst), at(x), len(dst))
+	default:
+		reluGeneric(dst, x)
+	}
+}
+
+func reluBackward(dx, x, dy []float32) {
+	switch Current() {
+	case AVX512:
+		reluBackwardAVX512(at(dx), at(x), at(dy), len(dx))
+	case AVX2:
+		reluBackwardAVX2(at(dx), at(x), at(dy), len(dx))
+	default:
+		reluBackwardGeneric(dx, x, dy)
+	}
+}
+
 func geluTanh(dst, x []float32) {
 	switch Current() {
 	case AVX512:

@@ -579,6 +579,278 @@ done15:
 	VZEROUPPER
 	RET
 
+// func swishAVX512(dst *float32, x *float32, n int, beta float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·swishAVX512(SB), NOSPLIT, $0-28
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS float_c2d00000<>+0(SB), Z0
+	VBROADCASTSS float_42b20000<>+0(SB), Z1
+	VBROADCASTSS float_3fb8aa3b<>+0(SB), Z2
+	VBROADCASTSS float_3f318000<>+0(SB), Z3
+	VBROADCASTSS float_b95e8083<>+0(SB), Z4
+	VBROADCASTSS float_39500d01<>+0(SB), Z5
+	VBROADCASTSS float_3ab60b61<>+0(SB), Z6
+	VBROADCASTSS float_3c088889<>+0(SB), Z7
+	VBROADCASTSS float_3d2aaaab<>+0(SB), Z8
+	VBROADCASTSS float_3e2aaaab<>+0(SB), Z9
+	VBROADCASTSS float_3f000000<>+0(SB), Z10
+	VBROADCASTSS float_3f800000<>+0(SB), Z11
+	VBROADCASTSS beta+24(FP), Z12
+	XORQ         BX, BX
+	LEAQ         -16(DX), SI
+	CMPQ         BX, SI
+	JG           rest17
+
+next16:
+	VMOVUPS      (CX)(BX*4), Z13
+	VXORPS       Z14, Z14, Z14
+	VSUBPS       Z13, Z14, Z14
+	VMULPS       Z12, Z14, Z14
+	VMINPS       Z14, Z1, Z14
+	VMAXPS       Z14, Z0, Z14
+	VMULPS       Z2, Z14, Z15
+	VRNDSCALEPS  $0x08, Z15, Z15
+	VFNMADD231PS Z3, Z15, Z14
+	VFNMADD231PS Z4, Z15, Z14
+	VMOVUPS      Z5, Z16
+	VFMADD213PS  Z6, Z14, Z16
+	VFMADD213PS  Z7, Z14, Z16
+	VFMADD213PS  Z8, Z14, Z16
+	VFMADD213PS  Z9, Z14, Z16
+	VFMADD213PS  Z10, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	VSCALEFPS    Z15, Z16, Z16
+	VADDPS       Z11, Z16, Z16
+	VDIVPS       Z16, Z11, Z16
+	VMULPS       Z13, Z16, Z16
+	VMOVUPS      Z16, (AX)(BX*4)
+	ADDQ         $0x10, BX
+	CMPQ         BX, SI
+	JLE          next16
+
+rest17:
+	SUBQ         BX, DX
+	JZ           done18
+	XORL         SI, SI
+	BTSL         DX, SI
+	DECL         SI
+	KMOVW        SI, K1
+	SHRL         $0x10, SI
+	VMOVUPS.Z    (CX)(BX*4), K1, Z13
+	VXORPS       Z14, Z14, Z14
+	VSUBPS       Z13, Z14, Z14
+	VMULPS       Z12, Z14, Z14
+	VMINPS       Z14, Z1, Z1
+	VMAXPS       Z1, Z0, Z14
+	VMULPS       Z2, Z14, Z0
+	VRNDSCALEPS  $0x08, Z0, Z0
+	VFNMADD231PS Z3, Z0, Z14
+	VFNMADD231PS Z4, Z0, Z14
+	VMOVUPS      Z5, Z1
+	VFMADD213PS  Z6, Z14, Z1
+	VFMADD213PS  Z7, Z14, Z1
+	VFMADD213PS  Z8, Z14, Z1
+	VFMADD213PS  Z9, Z14, Z1
+	VFMADD213PS  Z10, Z14, Z1
+	VFMADD213PS  Z11, Z14, Z1
+	VFMADD213PS  Z11, Z14, Z1
+	VSCALEFPS    Z0, Z1, Z1
+	VADDPS       Z11, Z1, Z1
+	VDIVPS       Z1, Z11, Z1
+	VMULPS       Z13, Z1, Z1
+	VMOVUPS      Z1, K1, (AX)(BX*4)
+
+done18:
+	VZEROUPPER
+	RET
+
+// func swishBackwardAVX512(dx *float32, x *float32, dy *float32, n int, beta float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·swishBackwardAVX512(SB), NOSPLIT, $0-36
+	MOVQ         dx+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS float_c2d00000<>+0(SB), Z0
+	VBROADCASTSS float_42b20000<>+0(SB), Z1
+	VBROADCASTSS float_3fb8aa3b<>+0(SB), Z2
+	VBROADCASTSS float_3f318000<>+0(SB), Z3
+	VBROADCASTSS float_b95e8083<>+0(SB), Z4
+	VBROADCASTSS float_39500d01<>+0(SB), Z5
+	VBROADCASTSS float_3ab60b61<>+0(SB), Z6
+	VBROADCASTSS float_3c088889<>+0(SB), Z7
+	VBROADCASTSS float_3d2aaaab<>+0(SB), Z8
+	VBROADCASTSS float_3e2aaaab<>+0(SB), Z9
+	VBROADCASTSS float_3f000000<>+0(SB), Z10
+	VBROADCASTSS float_3f800000<>+0(SB), Z11
+	VBROADCASTSS beta+32(FP), Z12
+	XORQ         SI, SI
+	LEAQ         -16(BX), DI
+	CMPQ         SI, DI
+	JG           rest20
+
+next19:
+	VMOVUPS      (CX)(SI*4), Z13
+	VMULPS       Z12, Z13, Z13
+	VMINPS       Z13, Z1, Z13
+	VMAXPS       Z13, Z0, Z13
+	VXORPS       Z14, Z14, Z14
+	VSUBPS       Z13, Z14, Z14
+	VMINPS       Z14, Z1, Z14
+	VMAXPS       Z14, Z0, Z14
+	VMULPS       Z2, Z14, Z15
+	VRNDSCALEPS  $0x08, Z15, Z15
+	VFNMADD231PS Z3, Z15, Z14
+	VFNMADD231PS Z4, Z15, Z14
+	VMOVUPS      Z5, Z16
+	VFMADD213PS  Z6, Z14, Z16
+	VFMADD213PS  Z7, Z14, Z16
+	VFMADD213PS  Z8, Z14, Z16
+	VFMADD213PS  Z9, Z14, Z16
+	VFMADD213PS  Z10, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	VSCALEFPS    Z15, Z16, Z16
+	VADDPS       Z11, Z16, Z16
+	VDIVPS       Z16, Z11, Z16
+	VSUBPS       Z16, Z11, Z14
+	VFMADD213PS  Z11, Z13, Z14
+	VMOVUPS      (DX)(SI*4), Z13
+	VMULPS       Z13, Z16, Z16
+	VMOVUPS      (AX)(SI*4), Z13
+	VFMADD231PS  Z16, Z14, Z13
+	VMOVUPS      Z13, (AX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, DI
+	JLE          next19
+
+rest20:
+	SUBQ         SI, BX
+	JZ           done21
+	XORL         DI, DI
+	BTSL         BX, DI
+	DECL         DI
+	KMOVW        DI, K1
+	SHRL         $0x10, DI
+	VMOVUPS.Z    (CX)(SI*4), K1, Z13
+	VMULPS       Z12, Z13, Z13
+	VMINPS       Z13, Z1, Z13
+	VMAXPS       Z13, Z0, Z13
+	VXORPS       Z12, Z12, Z12
+	VSUBPS       Z13, Z12, Z12
+	VMINPS       Z12, Z1, Z1
+	VMAXPS       Z1, Z0, Z12
+	VMULPS       Z2, Z12, Z0
+	VRNDSCALEPS  $0x08, Z0, Z0
+	VFNMADD231PS Z3, Z0, Z12
+	VFNMADD231PS Z4, Z0, Z12
+	VMOVUPS      Z5, Z1
+	VFMADD213PS  Z6, Z12, Z1
+	VFMADD213PS  Z7, Z12, Z1
+	VFMADD213PS  Z8, Z12, Z1
+	VFMADD213PS  Z9, Z12, Z1
+	VFMADD213PS  Z10, Z12, Z1
+	VFMADD213PS  Z11, Z12, Z1
+	VFMADD213PS  Z11, Z12, Z1
+	VSCALEFPS    Z0, Z1, Z1
+	VADDPS       Z11, Z1, Z1
+	VDIVPS       Z1, Z11, Z1
+	VSUBPS       Z1, Z11, Z0
+	VFMADD213PS  Z11, Z13, Z0
+	VMOVUPS.Z    (DX)(SI*4), K1, Z2
+	VMULPS       Z2, Z1, Z1
+	VMOVUPS.Z    (AX)(SI*4), K1, Z2
+	VFMADD231PS  Z1, Z0, Z2
+	VMOVUPS      Z2, K1, (AX)(SI*4)
+
+done21:
+	VZEROUPPER
+	RET
+
+// func reluAVX512(dst *float32, x *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·reluAVX512(SB), NOSPLIT, $0-24
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   n+16(FP), DX
+	VXORPS Z0, Z0, Z0
+	XORQ   BX, BX
+	LEAQ   -16(DX), SI
+	CMPQ   BX, SI
+	JG     rest23
+
+next22:
+	VMOVUPS (CX)(BX*4), Z1
+	VMAXPS  Z1, Z0, Z1
+	VMOVUPS Z1, (AX)(BX*4)
+	ADDQ    $0x10, BX
+	CMPQ    BX, SI
+	JLE     next22
+
+rest23:
+	SUBQ      BX, DX
+	JZ        done24
+	XORL      SI, SI
+	BTSL      DX, SI
+	DECL      SI
+	KMOVW     SI, K1
+	SHRL      $0x10, SI
+	VMOVUPS.Z (CX)(BX*4), K1, Z1
+	VMAXPS    Z1, Z0, Z1
+	VMOVUPS   Z1, K1, (AX)(BX*4)
+
+done24:
+	VZEROUPPER
+	RET
+
+// func reluBackwardAVX512(dx *float32, x *float32, dy *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·reluBackwardAVX512(SB), NOSPLIT, $0-32
+	MOVQ   dx+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   dy+16(FP), DX
+	MOVQ   n+24(FP), BX
+	VXORPS Z0, Z0, Z0
+	XORQ   SI, SI
+	LEAQ   -16(BX), DI
+	CMPQ   SI, DI
+	JG     rest26
+
+next25:
+	VMOVUPS   (CX)(SI*4), Z1
+	VMOVUPS   (DX)(SI*4), Z2
+	VMOVUPS   (AX)(SI*4), Z3
+	VCMPPS    $0x1e, Z0, Z1, K1
+	VMOVAPS.Z Z2, K1, Z2
+	VADDPS    Z2, Z3, Z3
+	VMOVUPS   Z3, (AX)(SI*4)
+	ADDQ      $0x10, SI
+	CMPQ      SI, DI
+	JLE       next25
+
+rest26:
+	SUBQ      SI, BX
+	JZ        done27
+	XORL      DI, DI
+	BTSL      BX, DI
+	DECL      DI
+	KMOVW     DI, K1
+	SHRL      $0x10, DI
+	VMOVUPS.Z (CX)(SI*4), K1, Z1
+	VMOVUPS.Z (DX)(SI*4), K1, Z2
+	VMOVUPS.Z (AX)(SI*4), K1, Z3
+	VCMPPS    $0x1e, Z0, Z1, K2
+	VMOVAPS.Z Z2, K2, Z2
+	VADDPS    Z2, Z3, Z3
+	VMOVUPS   Z3, K1, (AX)(SI*4)
+
+done27:
+	VZEROUPPER
+	RET
+
 // func geluTanhAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F
 TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-24
@@ -602,9 +874,9 @@ TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-24
 	XORQ         BX, BX
 	LEAQ         -16(DX), SI
 	CMPQ         BX, SI
-	JG           rest17
+	JG           rest29
 
-next16:
+next28:
 	VMOVUPS      (CX)(BX*4), Z14
 	VMULPS       Z14, Z14, Z15
 	VMOVUPS      Z13, Z16
@@ -631,11 +903,11 @@ next16:
 	VMOVUPS      Z17, (AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next16
+	JLE          next28
 
-rest17:
+rest29:
 	SUBQ         BX, DX
-	JZ           done18
+	JZ           done30
 	XORL         SI, SI
 	BTSL         DX, SI
 	DECL         SI
@@ -666,7 +938,7 @@ rest17:
 	VMULPS       Z14, Z1, Z1
 	VMOVUPS      Z1, K1, (AX)(BX*4)
 
-done18:
+done30:
 	VZEROUPPER
 	RET
 
@@ -718,9 +990,9 @@ TEXT ·geluTanhBackwardAVX512(SB), NOSPLIT, $0-32
 	XORQ         SI, SI
 	LEAQ         -16(BX), DI
 	CMPQ         SI, DI
-	JG           rest20
+	JG           rest32
 
-next19:
+next31:
 	VMOVUPS      (CX)(SI*4), Z18
 	VMINPS       Z18, Z15, Z18
 	VMAXPS       Z18, Z14, Z18
@@ -757,11 +1029,11 @@ next19:
 	VMOVUPS      Z18, (AX)(SI*4)
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
-	JLE          next19
+	JLE          next31
 
-rest20:
+rest32:
 	SUBQ         SI, BX
-	JZ           done21
+	JZ           done33
 	XORL         DI, DI
 	BTSL         BX, DI
 	DECL         DI
@@ -802,7 +1074,7 @@ rest20:
 	VFMADD231PS  Z2, Z1, Z0
 	VMOVUPS      Z0, K1, (AX)(SI*4)
 
-done21:
+done33:
 	VZEROUPPER
 	RET
 
@@ -870,9 +1142,9 @@ TEXT ·geluMulAVX512(SB), NOSPLIT, $0-32
 	XORQ         SI, SI
 	LEAQ         -16(BX), DI
 	CMPQ         SI, DI
-	JG           rest23
+	JG           rest35
 
-next22:
+next34:
 	VMOVUPS      (CX)(SI*4), Z14
 	VMULPS       Z14, Z14, Z15
 	VMOVUPS      Z13, Z16
@@ -901,11 +1173,11 @@ next22:
 	VMOVUPS      Z17, (AX)(SI*4)
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
-	JLE          next22
+	JLE          next34
 
-rest23:
+rest35:
 	SUBQ         SI, BX
-	JZ           done24
+	JZ           done36
 	XORL         DI, DI
 	BTSL         BX, DI
 	DECL         DI
@@ -938,7 +1210,7 @@ rest23:
 	VMULPS       Z0, Z1, Z1
 	VMOVUPS      Z1, K1, (AX)(SI*4)
 
-done24:
+done36:
 	VZEROUPPER
 	RET
 
@@ -972,9 +1244,9 @@ TEXT ·geluMulBackwardAVX512(SB), NOSPLIT, $0-48
 	XORQ         R8, R8
 	LEAQ         -16(DI), R9
 	CMPQ         R8, R9
-	JG           rest26
+	JG           rest38
 
-next25:
+next37:
 	VMOVUPS      (DX)(R8*4), Z18
 	VMINPS       Z18, Z15, Z18
 	VMAXPS       Z18, Z14, Z18
@@ -1018,11 +1290,11 @@ next25:
 	VMOVUPS      Z18, (AX)(R8*4)
 	ADDQ         $0x10, R8
 	CMPQ         R8, R9
-	JLE          next25
+	JLE          next37
 
-rest26:
+rest38:
 	SUBQ         R8, DI
-	JZ           done27
+	JZ           done39
 	XORL         R9, R9
 	BTSL         DI, R9
 	DECL         R9
@@ -1070,7 +1342,7 @@ rest26:
 	VFMADD231PS  Z1, Z0, Z2
 	VMOVUPS      Z2, K1, (AX)(R8*4)
 
-done27:
+done39:
 	VZEROUPPER
 	RET
 
@@ -1107,9 +1379,9 @@ TEXT ·geluErfAVX512(SB), NOSPLIT, $0-24
 	XORQ         BX, BX
 	LEAQ         -16(DX), SI
 	CMPQ         BX, SI
-	JG           rest29
+	JG           rest41
 
-next28:
+next40:
 	VMOVUPS      (CX)(BX*4), Z24
 	VMULPS       Z24, Z24, Z25
 	VMULPS       Z13, Z25, Z25
@@ -1149,11 +1421,11 @@ next28:
 	VMOVUPS      Z28, (AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next28
+	JLE          next40
 
-rest29:
+rest41:
 	SUBQ         BX, DX
-	JZ           done30
+	JZ           done42
 	XORL         SI, SI
 	BTSL         DX, SI
 	DECL         SI
@@ -1197,7 +1469,7 @@ rest29:
 	VMULPS       Z24, Z29, Z29
 	VMOVUPS      Z29, K1, (AX)(BX*4)
 
-done30:
+done42:
 	VZEROUPPER
 	RET
 
@@ -1356,9 +1628,9 @@ TEXT ·geluErfBackwardAVX512(SB), NOSPLIT, $0-32
 	XORQ         SI, SI
 	LEAQ         -16(BX), DI
 	CMPQ         SI, DI
-	JG           rest32
+	JG           rest44
 
-next31:
+next43:
 	VMOVUPS      (CX)(SI*4), Z25
 	VMULPS       Z25, Z25, Z26
 	VMULPS       Z13, Z26, Z26
@@ -1402,11 +1674,11 @@ next31:
 	VMOVUPS      Z25, (AX)(SI*4)
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
-	JLE          next31
+	JLE          next43
 
-rest32:
+rest44:
 	SUBQ         SI, BX
-	JZ           done33
+	JZ           done45
 	XORL         DI, DI
 	BTSL         BX, DI
 	DECL         DI
@@ -1454,7 +1726,7 @@ rest32:
 	VFMADD231PS  Z1, Z30, Z0
 	VMOVUPS      Z0, K1, (AX)(SI*4)
 
-done33:
+done45:
 	VZEROUPPER
 	RET
 
@@ -1493,9 +1765,9 @@ TEXT ·softCapAVX512(SB), NOSPLIT, $0-24
 	XORQ         DX, DX
 	LEAQ         -16(CX), BX
 	CMPQ         DX, BX
-	JG           rest35
+	JG           rest47
 
-next34:
+next46:
 	VMOVUPS      (AX)(DX*4), Z15
 	VMULPS       Z14, Z15, Z15
 	VMINPS       Z15, Z12, Z16
@@ -1521,11 +1793,11 @@ next34:
 	VMOVUPS      Z16, (AX)(DX*4)
 	ADDQ         $0x10, DX
 	CMPQ         DX, BX
-	JLE          next34
+	JLE          next46
 
-rest35:
+rest47:
 	SUBQ         DX, CX
-	JZ           done36
+	JZ           done48
 	XORL         BX, BX
 	BTSL         CX, BX
 	DECL         BX
@@ -1555,7 +1827,7 @@ rest35:
 	VMULPS       Z13, Z12, Z12
 	VMOVUPS      Z12, K1, (AX)(DX*4)
 
-done36:
+done48:
 	VZEROUPPER
 	RET
 
@@ -1580,9 +1852,9 @@ TEXT ·softCapBackwardAVX512(SB), NOSPLIT, $0-28
 	XORQ         BX, BX
 	LEAQ         -16(DX), SI
 	CMPQ         BX, SI
-	JG           rest38
+	JG           rest50
 
-next37:
+next49:
 	VMOVUPS      (CX)(BX*4), Z2
 	VMOVUPS      (AX)(BX*4), Z3
 	VMULPS       Z1, Z2, Z2
@@ -1591,11 +1863,11 @@ next37:
 	VMOVUPS      Z2, (AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next37
+	JLE          next49
 
-rest38:
+rest50:
 	SUBQ         BX, DX
-	JZ           done39
+	JZ           done51
 	XORL         SI, SI
 	BTSL         DX, SI
 	DECL         SI
@@ -1608,7 +1880,7 @@ rest38:
 	VMULPS       Z3, Z2, Z2
 	VMOVUPS      Z2, K1, (AX)(BX*4)
 
-done39:
+done51:
 	VZEROUPPER
 	RET
 
@@ -1621,20 +1893,20 @@ TEXT ·addAVX512(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest41
+	JG   rest53
 
-next40:
+next52:
 	VMOVUPS (CX)(BX*4), Z0
 	VMOVUPS (AX)(BX*4), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (AX)(BX*4)
 	ADDQ    $0x10, BX
 	CMPQ    BX, SI
-	JLE     next40
+	JLE     next52
 
-rest41:
+rest53:
 	SUBQ      BX, DX
-	JZ        done42
+	JZ        done54
 	XORL      SI, SI
 	BTSL      DX, SI
 	DECL      SI
@@ -1645,7 +1917,7 @@ rest41:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (AX)(BX*4)
 
-done42:
+done54:
 	VZEROUPPER
 	RET
 
@@ -1659,20 +1931,20 @@ TEXT ·addScaledAVX512(SB), NOSPLIT, $0-28
 	XORQ         BX, BX
 	LEAQ         -16(DX), SI
 	CMPQ         BX, SI
-	JG           rest44
+	JG           rest56
 
-next43:
+next55:
 	VMOVUPS     (AX)(BX*4), Z1
 	VMOVUPS     (CX)(BX*4), Z2
 	VFMADD231PS Z2, Z0, Z1
 	VMOVUPS     Z1, (AX)(BX*4)
 	ADDQ        $0x10, BX
 	CMPQ        BX, SI
-	JLE         next43
+	JLE         next55
 
-rest44:
+rest56:
 	SUBQ        BX, DX
-	JZ          done45
+	JZ          done57
 	XORL        SI, SI
 	BTSL        DX, SI
 	DECL        SI
@@ -1683,7 +1955,7 @@ rest44:
 	VFMADD231PS Z2, Z0, Z1
 	VMOVUPS     Z1, K1, (AX)(BX*4)
 
-done45:
+done57:
 	VZEROUPPER
 	RET
 
@@ -1696,19 +1968,19 @@ TEXT ·scaleAVX512(SB), NOSPLIT, $0-20
 	XORQ         DX, DX
 	LEAQ         -16(CX), BX
 	CMPQ         DX, BX
-	JG           rest47
+	JG           rest59
 
-next46:
+next58:
 	VMOVUPS (AX)(DX*4), Z1
 	VMULPS  Z0, Z1, Z1
 	VMOVUPS Z1, (AX)(DX*4)
 	ADDQ    $0x10, DX
 	CMPQ    DX, BX
-	JLE     next46
+	JLE     next58
 
-rest47:
+rest59:
 	SUBQ      DX, CX
-	JZ        done48
+	JZ        done60
 	XORL      BX, BX
 	BTSL      CX, BX
 	DECL      BX
@@ -1718,7 +1990,7 @@ rest47:
 	VMULPS    Z0, Z1, Z1
 	VMOVUPS   Z1, K1, (AX)(DX*4)
 
-done48:
+done60:
 	VZEROUPPER
 	RET
 
@@ -1733,18 +2005,18 @@ TEXT ·largestAVX512(SB), NOSPLIT, $0-20
 	XORQ         DX, DX
 	LEAQ         -16(CX), BX
 	CMPQ         DX, BX
-	JG           rest50
+	JG           rest62
 
-next49:
+next61:
 	VMOVUPS (AX)(DX*4), Z2
 	VMAXPS  Z1, Z2, Z1
 	ADDQ    $0x10, DX
 	CMPQ    DX, BX
-	JLE     next49
+	JLE     next61
 
-rest50:
+rest62:
 	SUBQ      DX, CX
-	JZ        done51
+	JZ        done63
 	XORL      BX, BX
 	BTSL      CX, BX
 	DECL      BX
@@ -1754,7 +2026,7 @@ rest50:
 	VBLENDMPS Z2, Z0, K1, Z2
 	VMAXPS    Z1, Z2, Z1
 
-done51:
+done63:
 	VEXTRACTF64X4 $0x01, Z1, Y0
 	VMAXPS        Y0, Y1, Y1
 	VEXTRACTF64X2 $0x01, Y1, X0
@@ -1787,26 +2059,26 @@ TEXT ·findAVX512(SB), NOSPLIT, $0-32
 	XORQ         SI, SI
 	LEAQ         -16(CX), DI
 	CMPQ         SI, DI
-	JG           rest54
+	JG           rest66
 
-next53:
+next65:
 	VMOVUPS (AX)(SI*4), Z1
 	VCMPPS  $0x00, Z1, Z0, K1
 	KMOVW   K1, BX
 	TESTL   BX, BX
-	JZ      differ56
+	JZ      differ68
 	BSFL    BX, BX
 	LEAQ    (SI)(BX*1), DX
-	JMP     found52
+	JMP     found64
 
-differ56:
+differ68:
 	ADDQ $0x10, SI
 	CMPQ SI, DI
-	JLE  next53
+	JLE  next65
 
-rest54:
+rest66:
 	SUBQ      SI, CX
-	JZ        done55
+	JZ        done67
 	XORL      BX, BX
 	BTSL      CX, BX
 	DECL      BX
@@ -1816,14 +2088,14 @@ rest54:
 	VCMPPS    $0x00, Z1, Z0, K1
 	KMOVW     K1, BX
 	TESTL     BX, BX
-	JZ        differ57
+	JZ        differ69
 	BSFL      BX, BX
 	LEAQ      (SI)(BX*1), DX
-	JMP       found52
+	JMP       found64
 
-differ57:
-done55:
-found52:
+differ69:
+done67:
+found64:
 	MOVQ DX, ret+24(FP)
 	VZEROUPPER
 	RET
@@ -1841,9 +2113,9 @@ TEXT ·dotAVX512(SB), NOSPLIT, $0-28
 	XORQ   BX, BX
 	LEAQ   -64(DX), SI
 	CMPQ   BX, SI
-	JG     rest59
+	JG     rest71
 
-next58:
+next70:
 	VMOVUPS     (AX)(BX*4), Z4
 	VFMADD231PS (CX)(BX*4), Z4, Z0
 	VMOVUPS     64(AX)(BX*4), Z4
@@ -1854,24 +2126,24 @@ next58:
 	VFMADD231PS 192(CX)(BX*4), Z4, Z3
 	ADDQ        $0x40, BX
 	CMPQ        BX, SI
-	JLE         next58
+	JLE         next70
 
-rest59:
+rest71:
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest61
+	JG   rest73
 
-next60:
+next72:
 	VMOVUPS     (CX)(BX*4), Z4
 	VMOVUPS     (AX)(BX*4), Z5
 	VFMADD231PS Z4, Z5, Z0
 	ADDQ        $0x10, BX
 	CMPQ        BX, SI
-	JLE         next60
+	JLE         next72
 
-rest61:
+rest73:
 	SUBQ        BX, DX
-	JZ          done62
+	JZ          done74
 	XORL        SI, SI
 	BTSL        DX, SI
 	DECL        SI
@@ -1881,7 +2153,7 @@ rest61:
 	VMOVUPS.Z   (AX)(BX*4), K1, Z5
 	VFMADD231PS Z4, Z5, Z0
 
-done62:
+done74:
 	VADDPS        Z2, Z0, Z0
 	VADDPS        Z3, Z1, Z1
 	VADDPS        Z1, Z0, Z0
@@ -1908,9 +2180,9 @@ TEXT ·dotWideAVX512(SB), NOSPLIT, $0-32
 	XORQ   BX, BX
 	LEAQ   -16(DX), SI
 	CMPQ   BX, SI
-	JG     rest64
+	JG     rest76
 
-next63:
+next75:
 	VCVTPS2PD   (AX)(BX*4), Z2
 	VCVTPS2PD   (CX)(BX*4), Z3
 	VFMADD231PD Z2, Z3, Z0
@@ -1919,11 +2191,11 @@ next63:
 	VFMADD231PD Z2, Z3, Z1
 	ADDQ        $0x10, BX
 	CMPQ        BX, SI
-	JLE         next63
+	JLE         next75
 
-rest64:
+rest76:
 	SUBQ        BX, DX
-	JZ          done65
+	JZ          done77
 	XORL        SI, SI
 	BTSL        DX, SI
 	DECL        SI
@@ -1938,7 +2210,7 @@ rest64:
 	VCVTPS2PD.Z 32(CX)(BX*4), K2, Z3
 	VFMADD231PD Z2, Z3, Z1
 
-done65:
+done77:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -1962,9 +2234,9 @@ TEXT ·dotThreeAVX512(SB), NOSPLIT, $0-40
 	XORQ   SI, SI
 	LEAQ   -16(BX), DI
 	CMPQ   SI, DI
-	JG     rest67
+	JG     rest79
 
-next66:
+next78:
 	VCVTPS2PD   (AX)(SI*4), Z2
 	VCVTPS2PD   (CX)(SI*4), Z3
 	VMULPD      Z3, Z2, Z2
@@ -1977,11 +2249,11 @@ next66:
 	VFMADD231PD Z3, Z2, Z1
 	ADDQ        $0x10, SI
 	CMPQ        SI, DI
-	JLE         next66
+	JLE         next78
 
-rest67:
+rest79:
 	SUBQ        SI, BX
-	JZ          done68
+	JZ          done80
 	XORL        DI, DI
 	BTSL        BX, DI
 	DECL        DI
@@ -2000,7 +2272,7 @@ rest67:
 	VCVTPS2PD.Z 32(DX)(SI*4), K2, Z3
 	VFMADD231PD Z3, Z2, Z1
 
-done68:
+done80:
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -2025,9 +2297,9 @@ TEXT ·momentsAVX512(SB), NOSPLIT, $0-40
 	XORQ         DX, DX
 	LEAQ         -16(CX), BX
 	CMPQ         DX, BX
-	JG           rest70
+	JG           rest82
 
-next69:
+next81:
 	VCVTPS2PD   (AX)(DX*4), Z5
 	VSUBPD      Z0, Z5, Z5
 	VADDPD      Z5, Z1, Z1
@@ -2038,11 +2310,11 @@ next69:
 	VFMADD231PD Z5, Z5, Z4
 	ADDQ        $0x10, DX
 	CMPQ        DX, BX
-	JLE         next69
+	JLE         next81
 
-rest70:
+rest82:
 	SUBQ        DX, CX
-	JZ          done71
+	JZ          done83
 	XORL        BX, BX
 	BTSL        CX, BX
 	DECL        BX
@@ -2061,7 +2333,7 @@ rest70:
 	VADDPD      Z5, Z2, Z2
 	VFMADD231PD Z5, Z5, Z4
 
-done71:
+done83:
 	VADDPD        Z2, Z1, Z1
 	VEXTRACTF64X4 $0x01, Z1, Y0
 	VADDPD        Y0, Y1, Y1
@@ -2092,9 +2364,9 @@ TEXT ·mulScaledAVX512(SB), NOSPLIT, $0-36
 	XORQ         SI, SI
 	LEAQ         -16(BX), DI
 	CMPQ         SI, DI
-	JG           rest73
+	JG           rest85
 
-next72:
+next84:
 	VMOVUPS (CX)(SI*4), Z1
 	VMULPS  Z0, Z1, Z1
 	VMOVUPS (DX)(SI*4), Z2
@@ -2102,11 +2374,11 @@ next72:
 	VMOVUPS Z1, (AX)(SI*4)
 	ADDQ    $0x10, SI
 	CMPQ    SI, DI
-	JLE     next72
+	JLE     next84
 
-rest73:
+rest85:
 	SUBQ      SI, BX
-	JZ        done74
+	JZ        done86
 	XORL      DI, DI
 	BTSL      BX, DI
 	DECL      DI
@@ -2118,7 +2390,7 @@ rest73:
 	VMULPS    Z0, Z1, Z1
 	VMOVUPS   Z1, K1, (AX)(SI*4)
 
-done74:
+done86:
 	VZEROUPPER
 	RET
 
@@ -2133,9 +2405,9 @@ TEXT ·addMulScaledAVX512(SB), NOSPLIT, $0-36
 	XORQ         SI, SI
 	LEAQ         -16(BX), DI
 	CMPQ         SI, DI
-	JG           rest76
+	JG           rest88
 
-next75:
+next87:
 	VMOVUPS     (CX)(SI*4), Z1
 	VMOVUPS     (AX)(SI*4), Z2
 	VMULPS      Z0, Z1, Z1
@@ -2144,11 +2416,11 @@ next75:
 	VMOVUPS     Z2, (AX)(SI*4)
 	ADDQ        $0x10, SI
 	CMPQ        SI, DI
-	JLE         next75
+	JLE         next87
 
-rest76:
+rest88:
 	SUBQ        SI, BX
-	JZ          done77
+	JZ          done89
 	XORL        DI, DI
 	BTSL        BX, DI
 	DECL        DI
@@ -2161,7 +2433,7 @@ rest76:
 	VFMADD231PS Z0, Z1, Z2
 	VMOVUPS     Z2, K1, (AX)(SI*4)
 
-done77:
+done89:
 	VZEROUPPER
 	RET
 
@@ -2179,9 +2451,9 @@ TEXT ·normBackwardAVX512(SB), NOSPLIT, $0-52
 	XORQ         DI, DI
 	LEAQ         -16(SI), R8
 	CMPQ         DI, R8
-	JG           rest79
+	JG           rest91
 
-next78:
+next90:
 	VMOVUPS     (DX)(DI*4), Z3
 	VMOVUPS     (AX)(DI*4), Z4
 	VFMADD132PS Z1, Z2, Z3
@@ -2192,11 +2464,11 @@ next78:
 	VMOVUPS     Z4, (AX)(DI*4)
 	ADDQ        $0x10, DI
 	CMPQ        DI, R8
-	JLE         next78
+	JLE         next90
 
-rest79:
+rest91:
 	SUBQ        DI, SI
-	JZ          done80
+	JZ          done92
 	XORL        R8, R8
 	BTSL        SI, R8
 	DECL        R8
@@ -2211,7 +2483,7 @@ rest79:
 	VFMADD231PS Z0, Z3, Z4
 	VMOVUPS     Z4, K1, (AX)(DI*4)
 
-done80:
+done92:
 	VZEROUPPER
 	RET
 
@@ -2228,9 +2500,9 @@ TEXT ·affineAVX512(SB), NOSPLIT, $0-48
 	XORQ         DI, DI
 	LEAQ         -16(SI), R8
 	CMPQ         DI, R8
-	JG           rest82
+	JG           rest94
 
-next81:
+next93:
 	VMOVUPS     (CX)(DI*4), Z2
 	VMOVUPS     (BX)(DI*4), Z3
 	VSUBPS      Z0, Z2, Z2
@@ -2240,11 +2512,11 @@ next81:
 	VMOVUPS     Z3, (AX)(DI*4)
 	ADDQ        $0x10, DI
 	CMPQ        DI, R8
-	JLE         next81
+	JLE         next93
 
-rest82:
+rest94:
 	SUBQ        DI, SI
-	JZ          done83
+	JZ          done95
 	XORL        R8, R8
 	BTSL        SI, R8
 	DECL        R8
@@ -2258,7 +2530,7 @@ rest82:
 	VFMADD231PS Z0, Z2, Z3
 	VMOVUPS     Z3, K1, (AX)(DI*4)
 
-done83:
+done95:
 	VZEROUPPER
 	RET
 
@@ -2273,9 +2545,9 @@ TEXT ·rotatePairsAVX512(SB), NOSPLIT, $0-36
 	XORQ         SI, SI
 	LEAQ         -16(CX), DI
 	CMPQ         SI, DI
-	JG           rest85
+	JG           rest97
 
-next84:
+next96:
 	VMOVUPS     (AX)(SI*4), Z1
 	VMOVUPS     (BX)(SI*4), Z2
 	VPERMILPS   $0xb1, Z1, Z3
@@ -2286,11 +2558,11 @@ next84:
 	VMOVUPS     Z2, (AX)(SI*4)
 	ADDQ        $0x10, SI
 	CMPQ        SI, DI
-	JLE         next84
+	JLE         next96
 
-rest85:
+rest97:
 	SUBQ        SI, CX
-	JZ          done86
+	JZ          done98
 	XORL        DI, DI
 	BTSL        CX, DI
 	DECL        DI
@@ -2305,7 +2577,7 @@ rest85:
 	VFMADD231PS Z0, Z1, Z2
 	VMOVUPS     Z2, K1, (AX)(SI*4)
 
-done86:
+done98:
 	VZEROUPPER
 	RET
 
@@ -2321,9 +2593,9 @@ TEXT ·rotateHalvesAVX512(SB), NOSPLIT, $0-44
 	XORQ         DI, DI
 	LEAQ         -16(DX), R8
 	CMPQ         DI, R8
-	JG           rest88
+	JG           rest100
 
-next87:
+next99:
 	VMOVUPS     (AX)(DI*4), Z1
 	VMOVUPS     (CX)(DI*4), Z2
 	VMOVUPS     (BX)(DI*4), Z3
@@ -2337,11 +2609,11 @@ next87:
 	VMOVUPS     Z1, (CX)(DI*4)
 	ADDQ        $0x10, DI
 	CMPQ        DI, R8
-	JLE         next87
+	JLE         next99
 
-rest88:
+rest100:
 	SUBQ        DI, DX
-	JZ          done89
+	JZ          done101
 	XORL        R8, R8
 	BTSL        DX, R8
 	DECL        R8
@@ -2359,7 +2631,7 @@ rest88:
 	VMOVUPS     Z0, K1, (AX)(DI*4)
 	VMOVUPS     Z1, K1, (CX)(DI*4)
 
-done89:
+done101:
 	VZEROUPPER
 	RET
 
@@ -2383,9 +2655,9 @@ TEXT ·adamWAVX512(SB), NOSPLIT, $0-48
 	XORQ         DI, DI
 	LEAQ         -16(SI), R8
 	CMPQ         DI, R8
-	JG           rest91
+	JG           rest103
 
-next90:
+next102:
 	VMOVUPS      (CX)(DI*4), Z8
 	VMOVUPS      (DX)(DI*4), Z9
 	VMOVUPS      (BX)(DI*4), Z10
@@ -2407,11 +2679,11 @@ next90:
 	VMOVUPS      Z8, (AX)(DI*4)
 	ADDQ         $0x10, DI
 	CMPQ         DI, R8
-	JLE          next90
+	JLE          next102
 
-rest91:
+rest103:
 	SUBQ         DI, SI
-	JZ           done92
+	JZ           done104
 	XORL         R8, R8
 	BTSL         SI, R8
 	DECL         R8
@@ -2437,7 +2709,7 @@ rest91:
 	VFNMADD231PS Z7, Z9, Z0
 	VMOVUPS      Z0, K1, (AX)(DI*4)
 
-done92:
+done104:
 	VZEROUPPER
 	RET
 
@@ -2467,9 +2739,9 @@ TEXT ·sumExpAVX512(SB), NOSPLIT, $0-40
 	XORQ         DX, DX
 	LEAQ         -16(CX), BX
 	CMPQ         DX, BX
-	JG           rest94
+	JG           rest106
 
-next93:
+next105:
 	VCVTPS2PD    (AX)(DX*4), Z18
 	VSUBPD       Z15, Z18, Z18
 	VMULPD       Z16, Z18, Z18
@@ -2518,11 +2790,11 @@ next93:
 	VADDPD       Z20, Z17, Z17
 	ADDQ         $0x10, DX
 	CMPQ         DX, BX
-	JLE          next93
+	JLE          next105
 
-rest94:
+rest106:
 	SUBQ         DX, CX
-	JZ           done95
+	JZ           done107
 	XORL         BX, BX
 	BTSL         CX, BX
 	DECL         BX
@@ -2577,7 +2849,7 @@ rest94:
 	VMOVAPD.Z    Z0, K1, Z0
 	VADDPD       Z0, Z17, Z17
 
-done95:
+done107:
 	VEXTRACTF64X4 $0x01, Z17, Y0
 	VADDPD        Y0, Y17, Y17
 	VEXTRACTF64X2 $0x01, Y17, X0
@@ -2708,9 +2980,9 @@ TEXT ·divergenceAVX512(SB), NOSPLIT, $0-72
 	XORQ         BX, BX
 	LEAQ         -16(DX), SI
 	CMPQ         BX, SI
-	JG           rest97
+	JG           rest109
 
-next96:
+next108:
 	VCVTPS2PD    (AX)(BX*4), Z21
 	VCVTPS2PD    (CX)(BX*4), Z22
 	VSUBPD       Z22, Z21, Z23
@@ -2809,11 +3081,11 @@ next96:
 	VADDPD       Z23, Z19, Z19
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next96
+	JLE          next108
 
-rest97:
+rest109:
 	SUBQ         BX, DX
-	JZ           done98
+	JZ           done110
 	XORL         SI, SI
 	BTSL         DX, SI
 	DECL         SI
@@ -2918,7 +3190,7 @@ rest97:
 	VMOVAPD.Z    Z0, K1, Z0
 	VADDPD       Z0, Z19, Z19
 
-done98:
+done110:
 	VEXTRACTF64X4 $0x01, Z18, Y0
 	VADDPD        Y0, Y18, Y18
 	VEXTRACTF64X2 $0x01, Y18, X0
@@ -2970,9 +3242,9 @@ TEXT ·writeExpAVX512(SB), NOSPLIT, $0-48
 	XORQ         BX, BX
 	LEAQ         -16(DX), SI
 	CMPQ         BX, SI
-	JG           rest100
+	JG           rest112
 
-next99:
+next111:
 	VCVTPS2PD    (CX)(BX*4), Z18
 	VSUBPD       Z15, Z18, Z18
 	VMULPD       Z16, Z18, Z18
@@ -3025,11 +3297,11 @@ next99:
 	VMOVUPS      Y18, 32(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next99
+	JLE          next111
 
-rest100:
+rest112:
 	SUBQ         BX, DX
-	JZ           done101
+	JZ           done113
 	XORL         SI, SI
 	BTSL         DX, SI
 	DECL         SI
@@ -3088,7 +3360,7 @@ rest100:
 	VCVTPD2PS    Z0, Y0
 	VMOVUPS      Y0, K2, 32(AX)(BX*4)
 
-done101:
+done113:
 	VZEROUPPER
 	RET
 
@@ -3121,9 +3393,9 @@ TEXT ·writeDifferenceAVX512(SB), NOSPLIT, $0-64
 	XORQ         BX, BX
 	LEAQ         -16(DX), SI
 	CMPQ         BX, SI
-	JG           rest103
+	JG           rest115
 
-next102:
+next114:
 	VCVTPS2PD    (AX)(BX*4), Z20
 	VSUBPD       Z15, Z20, Z20
 	VMULPD       Z17, Z20, Z20
@@ -3224,11 +3496,11 @@ next102:
 	VMOVUPS      Y20, 32(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next102
+	JLE          next114
 
-rest103:
+rest115:
 	SUBQ         BX, DX
-	JZ           done104
+	JZ           done116
 	XORL         SI, SI
 	BTSL         DX, SI
 	DECL         SI
@@ -3335,7 +3607,7 @@ rest103:
 	VCVTPD2PS    Z21, Y0
 	VMOVUPS      Y0, K2, 32(AX)(BX*4)
 
-done104:
+done116:
 	VZEROUPPER
 	RET
 
@@ -3367,9 +3639,9 @@ TEXT ·writeReverseAVX512(SB), NOSPLIT, $0-56
 	XORQ         BX, BX
 	LEAQ         -16(DX), SI
 	CMPQ         BX, SI
-	JG           rest106
+	JG           rest118
 
-next105:
+next117:
 	VCVTPS2PD    (AX)(BX*4), Z19
 	VCVTPS2PD    (CX)(BX*4), Z20
 	VSUBPD       Z20, Z19, Z20
@@ -3432,11 +3704,11 @@ next105:
 	VMOVUPS      Y19, 32(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next105
+	JLE          next117
 
-rest106:
+rest118:
 	SUBQ         BX, DX
-	JZ           done107
+	JZ           done119
 	XORL         SI, SI
 	BTSL         DX, SI
 	DECL         SI
@@ -3505,7 +3777,7 @@ rest106:
 	VCVTPD2PS    Z0, Y0
 	VMOVUPS      Y0, K2, 32(AX)(BX*4)
 
-done107:
+done119:
 	VZEROUPPER
 	RET
 
@@ -3518,9 +3790,9 @@ TEXT ·expAVX2(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest109
+	JG   rest121
 
-next108:
+next120:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMOVUPS      float_42b20000<>+0(SB), Y1
 	VMINPS       Y0, Y1, Y0
@@ -3577,11 +3849,11 @@ next108:
 	VMOVUPS      Y2, 32(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next108
+	JLE          next120
 
-rest109:
+rest121:
 	SUBQ         BX, DX
-	JZ           done110
+	JZ           done122
 	LEAQ         window<>+0(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -3642,7 +3914,7 @@ rest109:
 	VMULPS       Y2, Y3, Y3
 	VMASKMOVPS   Y3, Y1, 32(AX)(BX*4)
 
-done110:
+done122:
 	VZEROUPPER
 	RET
 
@@ -3704,9 +3976,9 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-40
 	XORQ         BX, BX
 	LEAQ         -16(DX), SI
 	CMPQ         BX, SI
-	JG           rest112
+	JG           rest124
 
-next111:
+next123:
 	VMOVUPS      (CX)(BX*4), Y5
 	VSUBPS       Y0, Y5, Y5
 	VMOVUPS      float_42b20000<>+0(SB), Y6
@@ -3775,11 +4047,11 @@ next111:
 	VADDPD       Y5, Y4, Y4
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next111
+	JLE          next123
 
-rest112:
+rest124:
 	SUBQ         BX, DX
-	JZ           done113
+	JZ           done125
 	LEAQ         window<>+0(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -3854,7 +4126,7 @@ rest112:
 	VADDPD       Y5, Y3, Y3
 	VADDPD       Y0, Y4, Y4
 
-done113:
+done125:
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y4, Y2, Y2
 	VADDPD       Y2, Y1, Y1
@@ -3875,9 +4147,9 @@ TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest115
+	JG   rest127
 
-next114:
+next126:
 	VMOVUPS      (CX)(BX*4), Y0
 	VXORPS       Y1, Y1, Y1
 	VSUBPS       Y0, Y1, Y1
@@ -3944,11 +4216,11 @@ next114:
 	VMOVUPS      Y3, 32(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next114
+	JLE          next126
 
-rest115:
+rest127:
 	SUBQ         BX, DX
-	JZ           done116
+	JZ           done128
 	LEAQ         window<>+0(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -4019,7 +4291,7 @@ rest115:
 	VDIVPS       Y4, Y0, Y4
 	VMASKMOVPS   Y4, Y1, 32(AX)(BX*4)
 
-done116:
+done128:
 	VZEROUPPER
 	RET
 
@@ -4033,9 +4305,9 @@ TEXT ·siluMulAVX2(SB), NOSPLIT, $0-32
 	XORQ SI, SI
 	LEAQ -16(BX), DI
 	CMPQ SI, DI
-	JG   rest118
+	JG   rest130
 
-next117:
+next129:
 	VMOVUPS      (CX)(SI*4), Y0
 	VXORPS       Y1, Y1, Y1
 	VSUBPS       Y0, Y1, Y1
@@ -4108,11 +4380,11 @@ next117:
 	VMOVUPS      Y4, 32(AX)(SI*4)
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
-	JLE          next117
+	JLE          next129
 
-rest118:
+rest130:
 	SUBQ         SI, BX
-	JZ           done119
+	JZ           done131
 	LEAQ         window<>+0(SB), DI
 	SHLQ         $0x02, BX
 	SUBQ         BX, DI
@@ -4189,7 +4461,7 @@ rest118:
 	VMULPS       Y0, Y5, Y5
 	VMASKMOVPS   Y5, Y1, 32(AX)(SI*4)
 
-done119:
+done131:
 	VZEROUPPER
 	RET
 
@@ -4205,9 +4477,9 @@ TEXT ·siluMulBackwardAVX2(SB), NOSPLIT, $0-48
 	XORQ R8, R8
 	LEAQ -16(DI), R9
 	CMPQ R8, R9
-	JG   rest121
+	JG   rest133
 
-next120:
+next132:
 	VMOVUPS      (DX)(R8*4), Y0
 	VMOVUPS      (SI)(R8*4), Y1
 	VXORPS       Y2, Y2, Y2
@@ -4300,11 +4572,11 @@ next120:
 	VMOVUPS      Y0, 32(AX)(R8*4)
 	ADDQ         $0x10, R8
 	CMPQ         R8, R9
-	JLE          next120
+	JLE          next132
 
-rest121:
+rest133:
 	SUBQ         R8, DI
-	JZ           done122
+	JZ           done134
 	LEAQ         window<>+0(SB), R9
 	SHLQ         $0x02, DI
 	SUBQ         DI, R9
@@ -4401,7 +4673,481 @@ rest121:
 	VFMADD231PS  Y2, Y3, Y0
 	VMASKMOVPS   Y0, Y1, 32(AX)(R8*4)
 
-done122:
+done134:
+	VZEROUPPER
+	RET
+
+// func swishAVX2(dst *float32, x *float32, n int, beta float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·swishAVX2(SB), NOSPLIT, $0-28
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS beta+24(FP), Y0
+	XORQ         BX, BX
+	LEAQ         -16(DX), SI
+	CMPQ         BX, SI
+	JG           rest136
+
+next135:
+	VMOVUPS      (CX)(BX*4), Y1
+	VXORPS       Y2, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      float_3f800000<>+0(SB), Y3
+	VMOVUPS      float_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMOVUPS      float_c2d00000<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMULPS       float_3fb8aa3b<>+0(SB), Y2, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VFNMADD231PS float_3f318000<>+0(SB), Y4, Y2
+	VFNMADD231PS float_b95e8083<>+0(SB), Y4, Y2
+	VMOVUPS      float_39500d01<>+0(SB), Y5
+	VFMADD213PS  float_3ab60b61<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3c088889<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3d2aaaab<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3e2aaaab<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3f000000<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3f800000<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3f800000<>+0(SB), Y2, Y5
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPADDD       float_0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y5, Y5
+	VPADDD       float_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VADDPS       Y3, Y5, Y5
+	VDIVPS       Y5, Y3, Y5
+	VMULPS       Y1, Y5, Y5
+	VMOVUPS      Y5, (AX)(BX*4)
+	VMOVUPS      32(CX)(BX*4), Y1
+	VXORPS       Y2, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      float_3f800000<>+0(SB), Y3
+	VMOVUPS      float_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMOVUPS      float_c2d00000<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMULPS       float_3fb8aa3b<>+0(SB), Y2, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VFNMADD231PS float_3f318000<>+0(SB), Y4, Y2
+	VFNMADD231PS float_b95e8083<>+0(SB), Y4, Y2
+	VMOVUPS      float_39500d01<>+0(SB), Y5
+	VFMADD213PS  float_3ab60b61<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3c088889<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3d2aaaab<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3e2aaaab<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3f000000<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3f800000<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3f800000<>+0(SB), Y2, Y5
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPADDD       float_0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y5, Y5
+	VPADDD       float_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VADDPS       Y3, Y5, Y5
+	VDIVPS       Y5, Y3, Y5
+	VMULPS       Y1, Y5, Y5
+	VMOVUPS      Y5, 32(AX)(BX*4)
+	ADDQ         $0x10, BX
+	CMPQ         BX, SI
+	JLE          next135
+
+rest136:
+	SUBQ         BX, DX
+	JZ           done137
+	LEAQ         window<>+0(SB), SI
+	SHLQ         $0x02, DX
+	SUBQ         DX, SI
+	VMOVDQU      64(SI), Y1
+	VMOVDQU      96(SI), Y2
+	VMASKMOVPS   (CX)(BX*4), Y1, Y3
+	VXORPS       Y4, Y4, Y4
+	VSUBPS       Y3, Y4, Y4
+	VMULPS       Y0, Y4, Y4
+	VMOVUPS      float_3f800000<>+0(SB), Y5
+	VMOVUPS      float_42b20000<>+0(SB), Y6
+	VMINPS       Y4, Y6, Y4
+	VMOVUPS      float_c2d00000<>+0(SB), Y6
+	VMAXPS       Y4, Y6, Y4
+	VMULPS       float_3fb8aa3b<>+0(SB), Y4, Y6
+	VROUNDPS     $0x08, Y6, Y6
+	VFNMADD231PS float_3f318000<>+0(SB), Y6, Y4
+	VFNMADD231PS float_b95e8083<>+0(SB), Y6, Y4
+	VMOVUPS      float_39500d01<>+0(SB), Y7
+	VFMADD213PS  float_3ab60b61<>+0(SB), Y4, Y7
+	VFMADD213PS  float_3c088889<>+0(SB), Y4, Y7
+	VFMADD213PS  float_3d2aaaab<>+0(SB), Y4, Y7
+	VFMADD213PS  float_3e2aaaab<>+0(SB), Y4, Y7
+	VFMADD213PS  float_3f000000<>+0(SB), Y4, Y7
+	VFMADD213PS  float_3f800000<>+0(SB), Y4, Y7
+	VFMADD213PS  float_3f800000<>+0(SB), Y4, Y7
+	VCVTPS2DQ    Y6, Y6
+	VPSRAD       $0x01, Y6, Y4
+	VPSUBD       Y4, Y6, Y6
+	VPADDD       float_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y7, Y7
+	VPADDD       float_0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VADDPS       Y5, Y7, Y7
+	VDIVPS       Y7, Y5, Y7
+	VMULPS       Y3, Y7, Y7
+	VMASKMOVPS   Y7, Y1, (AX)(BX*4)
+	VMASKMOVPS   32(CX)(BX*4), Y2, Y1
+	VXORPS       Y3, Y3, Y3
+	VSUBPS       Y1, Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      float_3f800000<>+0(SB), Y0
+	VMOVUPS      float_42b20000<>+0(SB), Y4
+	VMINPS       Y3, Y4, Y3
+	VMOVUPS      float_c2d00000<>+0(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMULPS       float_3fb8aa3b<>+0(SB), Y3, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VFNMADD231PS float_3f318000<>+0(SB), Y4, Y3
+	VFNMADD231PS float_b95e8083<>+0(SB), Y4, Y3
+	VMOVUPS      float_39500d01<>+0(SB), Y5
+	VFMADD213PS  float_3ab60b61<>+0(SB), Y3, Y5
+	VFMADD213PS  float_3c088889<>+0(SB), Y3, Y5
+	VFMADD213PS  float_3d2aaaab<>+0(SB), Y3, Y5
+	VFMADD213PS  float_3e2aaaab<>+0(SB), Y3, Y5
+	VFMADD213PS  float_3f000000<>+0(SB), Y3, Y5
+	VFMADD213PS  float_3f800000<>+0(SB), Y3, Y5
+	VFMADD213PS  float_3f800000<>+0(SB), Y3, Y5
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y3
+	VPSUBD       Y3, Y4, Y4
+	VPADDD       float_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y5, Y5
+	VPADDD       float_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VADDPS       Y0, Y5, Y5
+	VDIVPS       Y5, Y0, Y5
+	VMULPS       Y1, Y5, Y5
+	VMASKMOVPS   Y5, Y2, 32(AX)(BX*4)
+
+done137:
+	VZEROUPPER
+	RET
+
+// func swishBackwardAVX2(dx *float32, x *float32, dy *float32, n int, beta float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·swishBackwardAVX2(SB), NOSPLIT, $0-36
+	MOVQ         dx+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS beta+32(FP), Y0
+	XORQ         SI, SI
+	LEAQ         -16(BX), DI
+	CMPQ         SI, DI
+	JG           rest139
+
+next138:
+	VMOVUPS      (CX)(SI*4), Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      float_42b20000<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VMOVUPS      float_c2d00000<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VXORPS       Y2, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      float_3f800000<>+0(SB), Y3
+	VMOVUPS      float_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMOVUPS      float_c2d00000<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMULPS       float_3fb8aa3b<>+0(SB), Y2, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VFNMADD231PS float_3f318000<>+0(SB), Y4, Y2
+	VFNMADD231PS float_b95e8083<>+0(SB), Y4, Y2
+	VMOVUPS      float_39500d01<>+0(SB), Y5
+	VFMADD213PS  float_3ab60b61<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3c088889<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3d2aaaab<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3e2aaaab<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3f000000<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3f800000<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3f800000<>+0(SB), Y2, Y5
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPADDD       float_0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y5, Y5
+	VPADDD       float_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VADDPS       Y3, Y5, Y5
+	VDIVPS       Y5, Y3, Y5
+	VMOVUPS      float_3f800000<>+0(SB), Y2
+	VSUBPS       Y5, Y2, Y2
+	VFMADD213PS  float_3f800000<>+0(SB), Y1, Y2
+	VMOVUPS      (DX)(SI*4), Y1
+	VMULPS       Y1, Y5, Y5
+	VMOVUPS      (AX)(SI*4), Y1
+	VFMADD231PS  Y5, Y2, Y1
+	VMOVUPS      Y1, (AX)(SI*4)
+	VMOVUPS      32(CX)(SI*4), Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      float_42b20000<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VMOVUPS      float_c2d00000<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VXORPS       Y2, Y2, Y2
+	VSUBPS       Y1, Y2, Y2
+	VMOVUPS      float_3f800000<>+0(SB), Y3
+	VMOVUPS      float_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMOVUPS      float_c2d00000<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMULPS       float_3fb8aa3b<>+0(SB), Y2, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VFNMADD231PS float_3f318000<>+0(SB), Y4, Y2
+	VFNMADD231PS float_b95e8083<>+0(SB), Y4, Y2
+	VMOVUPS      float_39500d01<>+0(SB), Y5
+	VFMADD213PS  float_3ab60b61<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3c088889<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3d2aaaab<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3e2aaaab<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3f000000<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3f800000<>+0(SB), Y2, Y5
+	VFMADD213PS  float_3f800000<>+0(SB), Y2, Y5
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPADDD       float_0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y5, Y5
+	VPADDD       float_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VADDPS       Y3, Y5, Y5
+	VDIVPS       Y5, Y3, Y5
+	VMOVUPS      float_3f800000<>+0(SB), Y2
+	VSUBPS       Y5, Y2, Y2
+	VFMADD213PS  float_3f800000<>+0(SB), Y1, Y2
+	VMOVUPS      32(DX)(SI*4), Y1
+	VMULPS       Y1, Y5, Y5
+	VMOVUPS      32(AX)(SI*4), Y1
+	VFMADD231PS  Y5, Y2, Y1
+	VMOVUPS      Y1, 32(AX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, DI
+	JLE          next138
+
+rest139:
+	SUBQ         SI, BX
+	JZ           done140
+	LEAQ         window<>+0(SB), DI
+	SHLQ         $0x02, BX
+	SUBQ         BX, DI
+	VMOVDQU      64(DI), Y1
+	VMOVDQU      96(DI), Y2
+	VMASKMOVPS   (CX)(SI*4), Y1, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      float_42b20000<>+0(SB), Y4
+	VMINPS       Y3, Y4, Y3
+	VMOVUPS      float_c2d00000<>+0(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VXORPS       Y4, Y4, Y4
+	VSUBPS       Y3, Y4, Y4
+	VMOVUPS      float_3f800000<>+0(SB), Y5
+	VMOVUPS      float_42b20000<>+0(SB), Y6
+	VMINPS       Y4, Y6, Y4
+	VMOVUPS      float_c2d00000<>+0(SB), Y6
+	VMAXPS       Y4, Y6, Y4
+	VMULPS       float_3fb8aa3b<>+0(SB), Y4, Y6
+	VROUNDPS     $0x08, Y6, Y6
+	VFNMADD231PS float_3f318000<>+0(SB), Y6, Y4
+	VFNMADD231PS float_b95e8083<>+0(SB), Y6, Y4
+	VMOVUPS      float_39500d01<>+0(SB), Y7
+	VFMADD213PS  float_3ab60b61<>+0(SB), Y4, Y7
+	VFMADD213PS  float_3c088889<>+0(SB), Y4, Y7
+	VFMADD213PS  float_3d2aaaab<>+0(SB), Y4, Y7
+	VFMADD213PS  float_3e2aaaab<>+0(SB), Y4, Y7
+	VFMADD213PS  float_3f000000<>+0(SB), Y4, Y7
+	VFMADD213PS  float_3f800000<>+0(SB), Y4, Y7
+	VFMADD213PS  float_3f800000<>+0(SB), Y4, Y7
+	VCVTPS2DQ    Y6, Y6
+	VPSRAD       $0x01, Y6, Y4
+	VPSUBD       Y4, Y6, Y6
+	VPADDD       float_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y7, Y7
+	VPADDD       float_0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VADDPS       Y5, Y7, Y7
+	VDIVPS       Y7, Y5, Y7
+	VMOVUPS      float_3f800000<>+0(SB), Y4
+	VSUBPS       Y7, Y4, Y4
+	VFMADD213PS  float_3f800000<>+0(SB), Y3, Y4
+	VMASKMOVPS   (DX)(SI*4), Y1, Y3
+	VMULPS       Y3, Y7, Y7
+	VMASKMOVPS   (AX)(SI*4), Y1, Y3
+	VFMADD231PS  Y7, Y4, Y3
+	VMASKMOVPS   Y3, Y1, (AX)(SI*4)
+	VMASKMOVPS   32(CX)(SI*4), Y2, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      float_42b20000<>+0(SB), Y0
+	VMINPS       Y1, Y0, Y1
+	VMOVUPS      float_c2d00000<>+0(SB), Y0
+	VMAXPS       Y1, Y0, Y1
+	VXORPS       Y0, Y0, Y0
+	VSUBPS       Y1, Y0, Y0
+	VMOVUPS      float_3f800000<>+0(SB), Y3
+	VMOVUPS      float_42b20000<>+0(SB), Y4
+	VMINPS       Y0, Y4, Y0
+	VMOVUPS      float_c2d00000<>+0(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VMULPS       float_3fb8aa3b<>+0(SB), Y0, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VFNMADD231PS float_3f318000<>+0(SB), Y4, Y0
+	VFNMADD231PS float_b95e8083<>+0(SB), Y4, Y0
+	VMOVUPS      float_39500d01<>+0(SB), Y5
+	VFMADD213PS  float_3ab60b61<>+0(SB), Y0, Y5
+	VFMADD213PS  float_3c088889<>+0(SB), Y0, Y5
+	VFMADD213PS  float_3d2aaaab<>+0(SB), Y0, Y5
+	VFMADD213PS  float_3e2aaaab<>+0(SB), Y0, Y5
+	VFMADD213PS  float_3f000000<>+0(SB), Y0, Y5
+	VFMADD213PS  float_3f800000<>+0(SB), Y0, Y5
+	VFMADD213PS  float_3f800000<>+0(SB), Y0, Y5
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y0
+	VPSUBD       Y0, Y4, Y4
+	VPADDD       float_0000007f<>+0(SB), Y0, Y0
+	VPSLLD       $0x17, Y0, Y0
+	VMULPS       Y0, Y5, Y5
+	VPADDD       float_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VADDPS       Y3, Y5, Y5
+	VDIVPS       Y5, Y3, Y5
+	VMOVUPS      float_3f800000<>+0(SB), Y0
+	VSUBPS       Y5, Y0, Y0
+	VFMADD213PS  float_3f800000<>+0(SB), Y1, Y0
+	VMASKMOVPS   32(DX)(SI*4), Y2, Y1
+	VMULPS       Y1, Y5, Y5
+	VMASKMOVPS   32(AX)(SI*4), Y2, Y1
+	VFMADD231PS  Y5, Y0, Y1
+	VMASKMOVPS   Y1, Y2, 32(AX)(SI*4)
+
+done140:
+	VZEROUPPER
+	RET
+
+// func reluAVX2(dst *float32, x *float32, n int)
+// Requires: AVX
+TEXT ·reluAVX2(SB), NOSPLIT, $0-24
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   n+16(FP), DX
+	VXORPS Y0, Y0, Y0
+	XORQ   BX, BX
+	LEAQ   -16(DX), SI
+	CMPQ   BX, SI
+	JG     rest142
+
+next141:
+	VMOVUPS (CX)(BX*4), Y1
+	VMAXPS  Y1, Y0, Y1
+	VMOVUPS Y1, (AX)(BX*4)
+	VMOVUPS 32(CX)(BX*4), Y1
+	VMAXPS  Y1, Y0, Y1
+	VMOVUPS Y1, 32(AX)(BX*4)
+	ADDQ    $0x10, BX
+	CMPQ    BX, SI
+	JLE     next141
+
+rest142:
+	SUBQ       BX, DX
+	JZ         done143
+	LEAQ       window<>+0(SB), SI
+	SHLQ       $0x02, DX
+	SUBQ       DX, SI
+	VMOVDQU    64(SI), Y1
+	VMOVDQU    96(SI), Y2
+	VMASKMOVPS (CX)(BX*4), Y1, Y3
+	VMAXPS     Y3, Y0, Y3
+	VMASKMOVPS Y3, Y1, (AX)(BX*4)
+	VMASKMOVPS 32(CX)(BX*4), Y2, Y1
+	VMAXPS     Y1, Y0, Y1
+	VMASKMOVPS Y1, Y2, 32(AX)(BX*4)
+
+done143:
+	VZEROUPPER
+	RET
+
+// func reluBackwardAVX2(dx *float32, x *float32, dy *float32, n int)
+// Requires: AVX
+TEXT ·reluBackwardAVX2(SB), NOSPLIT, $0-32
+	MOVQ   dx+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   dy+16(FP), DX
+	MOVQ   n+24(FP), BX
+	VXORPS Y0, Y0, Y0
+	XORQ   SI, SI
+	LEAQ   -16(BX), DI
+	CMPQ   SI, DI
+	JG     rest145
+
+next144:
+	VMOVUPS (CX)(SI*4), Y1
+	VMOVUPS (DX)(SI*4), Y2
+	VMOVUPS (AX)(SI*4), Y3
+	VCMPPS  $0x1e, Y0, Y1, Y1
+	VANDPS  Y1, Y2, Y2
+	VADDPS  Y2, Y3, Y3
+	VMOVUPS Y3, (AX)(SI*4)
+	VMOVUPS 32(CX)(SI*4), Y1
+	VMOVUPS 32(DX)(SI*4), Y2
+	VMOVUPS 32(AX)(SI*4), Y3
+	VCMPPS  $0x1e, Y0, Y1, Y1
+	VANDPS  Y1, Y2, Y2
+	VADDPS  Y2, Y3, Y3
+	VMOVUPS Y3, 32(AX)(SI*4)
+	ADDQ    $0x10, SI
+	CMPQ    SI, DI
+	JLE     next144
+
+rest145:
+	SUBQ       SI, BX
+	JZ         done146
+	LEAQ       window<>+0(SB), DI
+	SHLQ       $0x02, BX
+	SUBQ       BX, DI
+	VMOVDQU    64(DI), Y1
+	VMOVDQU    96(DI), Y2
+	VMASKMOVPS (CX)(SI*4), Y1, Y3
+	VMASKMOVPS (DX)(SI*4), Y1, Y4
+	VMASKMOVPS (AX)(SI*4), Y1, Y5
+	VCMPPS     $0x1e, Y0, Y3, Y3
+	VANDPS     Y3, Y4, Y4
+	VADDPS     Y4, Y5, Y5
+	VMASKMOVPS Y5, Y1, (AX)(SI*4)
+	VMASKMOVPS 32(CX)(SI*4), Y2, Y1
+	VMASKMOVPS 32(DX)(SI*4), Y2, Y3
+	VMASKMOVPS 32(AX)(SI*4), Y2, Y4
+	VCMPPS     $0x1e, Y0, Y1, Y1
+	VANDPS     Y1, Y3, Y3
+	VADDPS     Y3, Y4, Y4
+	VMASKMOVPS Y4, Y2, 32(AX)(SI*4)
+
+done146:
 	VZEROUPPER
 	RET
 
@@ -4414,9 +5160,9 @@ TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest124
+	JG   rest148
 
-next123:
+next147:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMULPS       Y0, Y0, Y1
 	VMOVUPS      float_bd922279<>+0(SB), Y2
@@ -4489,11 +5235,11 @@ next123:
 	VMOVUPS      Y4, 32(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next123
+	JLE          next147
 
-rest124:
+rest148:
 	SUBQ         BX, DX
-	JZ           done125
+	JZ           done149
 	LEAQ         window<>+0(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -4570,7 +5316,7 @@ rest124:
 	VMULPS       Y0, Y5, Y5
 	VMASKMOVPS   Y5, Y1, 32(AX)(BX*4)
 
-done125:
+done149:
 	VZEROUPPER
 	RET
 
@@ -4584,9 +5330,9 @@ TEXT ·geluTanhBackwardAVX2(SB), NOSPLIT, $0-32
 	XORQ SI, SI
 	LEAQ -16(BX), DI
 	CMPQ SI, DI
-	JG   rest127
+	JG   rest151
 
-next126:
+next150:
 	VMOVUPS      (CX)(SI*4), Y0
 	VMOVUPS      float_41a00000<>+0(SB), Y1
 	VMINPS       Y0, Y1, Y0
@@ -4685,11 +5431,11 @@ next126:
 	VMOVUPS      Y0, 32(AX)(SI*4)
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
-	JLE          next126
+	JLE          next150
 
-rest127:
+rest151:
 	SUBQ         SI, BX
-	JZ           done128
+	JZ           done152
 	LEAQ         window<>+0(SB), DI
 	SHLQ         $0x02, BX
 	SUBQ         BX, DI
@@ -4792,7 +5538,7 @@ rest127:
 	VFMADD231PS  Y2, Y6, Y0
 	VMASKMOVPS   Y0, Y1, 32(AX)(SI*4)
 
-done128:
+done152:
 	VZEROUPPER
 	RET
 
@@ -4806,9 +5552,9 @@ TEXT ·geluMulAVX2(SB), NOSPLIT, $0-32
 	XORQ SI, SI
 	LEAQ -16(BX), DI
 	CMPQ SI, DI
-	JG   rest130
+	JG   rest154
 
-next129:
+next153:
 	VMOVUPS      (CX)(SI*4), Y0
 	VMULPS       Y0, Y0, Y1
 	VMOVUPS      float_bd922279<>+0(SB), Y2
@@ -4885,11 +5631,11 @@ next129:
 	VMOVUPS      Y4, 32(AX)(SI*4)
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
-	JLE          next129
+	JLE          next153
 
-rest130:
+rest154:
 	SUBQ         SI, BX
-	JZ           done131
+	JZ           done155
 	LEAQ         window<>+0(SB), DI
 	SHLQ         $0x02, BX
 	SUBQ         BX, DI
@@ -4970,7 +5716,7 @@ rest130:
 	VMULPS       Y0, Y5, Y5
 	VMASKMOVPS   Y5, Y1, 32(AX)(SI*4)
 
-done131:
+done155:
 	VZEROUPPER
 	RET
 
@@ -4986,9 +5732,9 @@ TEXT ·geluMulBackwardAVX2(SB), NOSPLIT, $0-48
 	XORQ R8, R8
 	LEAQ -16(DI), R9
 	CMPQ R8, R9
-	JG   rest133
+	JG   rest157
 
-next132:
+next156:
 	VMOVUPS      (DX)(R8*4), Y0
 	VMOVUPS      float_41a00000<>+0(SB), Y1
 	VMINPS       Y0, Y1, Y0
@@ -5101,11 +5847,11 @@ next132:
 	VMOVUPS      Y0, 32(AX)(R8*4)
 	ADDQ         $0x10, R8
 	CMPQ         R8, R9
-	JLE          next132
+	JLE          next156
 
-rest133:
+rest157:
 	SUBQ         R8, DI
-	JZ           done134
+	JZ           done158
 	LEAQ         window<>+0(SB), R9
 	SHLQ         $0x02, DI
 	SUBQ         DI, R9
@@ -5222,7 +5968,7 @@ rest133:
 	VFMADD231PS  Y6, Y3, Y0
 	VMASKMOVPS   Y0, Y1, 32(AX)(R8*4)
 
-done134:
+done158:
 	VZEROUPPER
 	RET
 
@@ -5235,9 +5981,9 @@ TEXT ·geluErfAVX2(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest136
+	JG   rest160
 
-next135:
+next159:
 	VMOVUPS      (CX)(BX*4), Y0
 	VMULPS       Y0, Y0, Y1
 	VMULPS       float_bf000000<>+0(SB), Y1, Y1
@@ -5334,11 +6080,11 @@ next135:
 	VMOVUPS      Y1, 32(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next135
+	JLE          next159
 
-rest136:
+rest160:
 	SUBQ         BX, DX
-	JZ           done137
+	JZ           done161
 	LEAQ         window<>+0(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -5439,7 +6185,7 @@ rest136:
 	VMULPS       Y0, Y2, Y2
 	VMASKMOVPS   Y2, Y1, 32(AX)(BX*4)
 
-done137:
+done161:
 	VZEROUPPER
 	RET
 
@@ -5453,9 +6199,9 @@ TEXT ·geluErfBackwardAVX2(SB), NOSPLIT, $0-32
 	XORQ SI, SI
 	LEAQ -16(BX), DI
 	CMPQ SI, DI
-	JG   rest139
+	JG   rest163
 
-next138:
+next162:
 	VMOVUPS      (CX)(SI*4), Y0
 	VMULPS       Y0, Y0, Y1
 	VMULPS       float_bf000000<>+0(SB), Y1, Y1
@@ -5560,11 +6306,11 @@ next138:
 	VMOVUPS      Y0, 32(AX)(SI*4)
 	ADDQ         $0x10, SI
 	CMPQ         SI, DI
-	JLE          next138
+	JLE          next162
 
-rest139:
+rest163:
 	SUBQ         SI, BX
-	JZ           done140
+	JZ           done164
 	LEAQ         window<>+0(SB), DI
 	SHLQ         $0x02, BX
 	SUBQ         BX, DI
@@ -5673,7 +6419,7 @@ rest139:
 	VFMADD231PS  Y3, Y2, Y0
 	VMASKMOVPS   Y0, Y1, 32(AX)(SI*4)
 
-done140:
+done164:
 	VZEROUPPER
 	RET
 
@@ -5687,9 +6433,9 @@ TEXT ·softCapAVX2(SB), NOSPLIT, $0-24
 	XORQ         DX, DX
 	LEAQ         -16(CX), BX
 	CMPQ         DX, BX
-	JG           rest142
+	JG           rest166
 
-next141:
+next165:
 	VMOVUPS      (AX)(DX*4), Y2
 	VMULPS       Y1, Y2, Y2
 	VMOVUPS      float_41a00000<>+0(SB), Y3
@@ -5748,11 +6494,11 @@ next141:
 	VMOVUPS      Y3, 32(AX)(DX*4)
 	ADDQ         $0x10, DX
 	CMPQ         DX, BX
-	JLE          next141
+	JLE          next165
 
-rest142:
+rest166:
 	SUBQ         DX, CX
-	JZ           done143
+	JZ           done167
 	LEAQ         window<>+0(SB), BX
 	SHLQ         $0x02, CX
 	SUBQ         CX, BX
@@ -5815,7 +6561,7 @@ rest142:
 	VMULPS       Y0, Y1, Y1
 	VMASKMOVPS   Y1, Y3, 32(AX)(DX*4)
 
-done143:
+done167:
 	VZEROUPPER
 	RET
 
@@ -5829,9 +6575,9 @@ TEXT ·softCapBackwardAVX2(SB), NOSPLIT, $0-28
 	XORQ         BX, BX
 	LEAQ         -16(DX), SI
 	CMPQ         BX, SI
-	JG           rest145
+	JG           rest169
 
-next144:
+next168:
 	VMOVUPS      (CX)(BX*4), Y1
 	VMOVUPS      (AX)(BX*4), Y2
 	VMULPS       Y0, Y1, Y1
@@ -5848,11 +6594,11 @@ next144:
 	VMOVUPS      Y1, 32(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next144
+	JLE          next168
 
-rest145:
+rest169:
 	SUBQ         BX, DX
-	JZ           done146
+	JZ           done170
 	LEAQ         window<>+0(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -5873,7 +6619,7 @@ rest145:
 	VMULPS       Y3, Y1, Y1
 	VMASKMOVPS   Y1, Y2, 32(AX)(BX*4)
 
-done146:
+done170:
 	VZEROUPPER
 	RET
 
@@ -5886,9 +6632,9 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-24
 	XORQ BX, BX
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest148
+	JG   rest172
 
-next147:
+next171:
 	VMOVUPS (CX)(BX*4), Y0
 	VMOVUPS (AX)(BX*4), Y1
 	VADDPS  Y1, Y0, Y0
@@ -5899,11 +6645,11 @@ next147:
 	VMOVUPS Y0, 32(AX)(BX*4)
 	ADDQ    $0x10, BX
 	CMPQ    BX, SI
-	JLE     next147
+	JLE     next171
 
-rest148:
+rest172:
 	SUBQ       BX, DX
-	JZ         done149
+	JZ         done173
 	LEAQ       window<>+0(SB), SI
 	SHLQ       $0x02, DX
 	SUBQ       DX, SI
@@ -5918,7 +6664,7 @@ rest148:
 	VADDPS     Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, 32(AX)(BX*4)
 
-done149:
+done173:
 	VZEROUPPER
 	RET
 
@@ -5932,9 +6678,9 @@ TEXT ·addScaledAVX2(SB), NOSPLIT, $0-28
 	XORQ         BX, BX
 	LEAQ         -16(DX), SI
 	CMPQ         BX, SI
-	JG           rest151
+	JG           rest175
 
-next150:
+next174:
 	VMOVUPS     (AX)(BX*4), Y1
 	VMOVUPS     (CX)(BX*4), Y2
 	VFMADD231PS Y2, Y0, Y1
@@ -5945,11 +6691,11 @@ next150:
 	VMOVUPS     Y1, 32(AX)(BX*4)
 	ADDQ        $0x10, BX
 	CMPQ        BX, SI
-	JLE         next150
+	JLE         next174
 
-rest151:
+rest175:
 	SUBQ        BX, DX
-	JZ          done152
+	JZ          done176
 	LEAQ        window<>+0(SB), SI
 	SHLQ        $0x02, DX
 	SUBQ        DX, SI
@@ -5964,7 +6710,7 @@ rest151:
 	VFMADD231PS Y3, Y0, Y1
 	VMASKMOVPS  Y1, Y2, 32(AX)(BX*4)
 
-done152:
+done176:
 	VZEROUPPER
 	RET
 
@@ -5977,9 +6723,9 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-20
 	XORQ         DX, DX
 	LEAQ         -16(CX), BX
 	CMPQ         DX, BX
-	JG           rest154
+	JG           rest178
 
-next153:
+next177:
 	VMOVUPS (AX)(DX*4), Y1
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS Y1, (AX)(DX*4)
@@ -5988,11 +6734,11 @@ next153:
 	VMOVUPS Y1, 32(AX)(DX*4)
 	ADDQ    $0x10, DX
 	CMPQ    DX, BX
-	JLE     next153
+	JLE     next177
 
-rest154:
+rest178:
 	SUBQ       DX, CX
-	JZ         done155
+	JZ         done179
 	LEAQ       window<>+0(SB), BX
 	SHLQ       $0x02, CX
 	SUBQ       CX, BX
@@ -6005,7 +6751,7 @@ rest154:
 	VMULPS     Y0, Y1, Y1
 	VMASKMOVPS Y1, Y2, 32(AX)(DX*4)
 
-done155:
+done179:
 	VZEROUPPER
 	RET
 
@@ -6023,20 +6769,20 @@ TEXT ·largestAVX2(SB), NOSPLIT, $0-20
 	XORQ    DX, DX
 	LEAQ    -16(CX), BX
 	CMPQ    DX, BX
-	JG      rest157
+	JG      rest181
 
-next156:
+next180:
 	VMOVUPS (AX)(DX*4), Y3
 	VMAXPS  Y1, Y3, Y1
 	VMOVUPS 32(AX)(DX*4), Y3
 	VMAXPS  Y2, Y3, Y2
 	ADDQ    $0x10, DX
 	CMPQ    DX, BX
-	JLE     next156
+	JLE     next180
 
-rest157:
+rest181:
 	SUBQ       DX, CX
-	JZ         done158
+	JZ         done182
 	LEAQ       window<>+0(SB), BX
 	SHLQ       $0x02, CX
 	SUBQ       CX, BX
@@ -6049,7 +6795,7 @@ rest157:
 	VBLENDVPS  Y4, Y3, Y0, Y3
 	VMAXPS     Y2, Y3, Y2
 
-done158:
+done182:
 	VMAXPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X0
 	VMAXPS       X1, X0, X0
@@ -6071,36 +6817,36 @@ TEXT ·findAVX2(SB), NOSPLIT, $0-32
 	XORQ         SI, SI
 	LEAQ         -16(CX), DI
 	CMPQ         SI, DI
-	JG           rest161
+	JG           rest185
 
-next160:
+next184:
 	VMOVUPS   (AX)(SI*4), Y1
 	VCMPPS    $0x00, Y1, Y0, Y1
 	VMOVMSKPS Y1, BX
 	TESTL     BX, BX
-	JZ        differ163
+	JZ        differ187
 	BSFL      BX, BX
 	LEAQ      (SI)(BX*1), DX
-	JMP       found159
+	JMP       found183
 
-differ163:
+differ187:
 	VMOVUPS   32(AX)(SI*4), Y1
 	VCMPPS    $0x00, Y1, Y0, Y1
 	VMOVMSKPS Y1, BX
 	TESTL     BX, BX
-	JZ        differ164
+	JZ        differ188
 	BSFL      BX, BX
 	LEAQ      8(SI)(BX*1), DX
-	JMP       found159
+	JMP       found183
 
-differ164:
+differ188:
 	ADDQ $0x10, SI
 	CMPQ SI, DI
-	JLE  next160
+	JLE  next184
 
-rest161:
+rest185:
 	SUBQ       SI, CX
-	JZ         done162
+	JZ         done186
 	LEAQ       window<>+0(SB), BX
 	SHLQ       $0x02, CX
 	SUBQ       CX, BX
@@ -6110,24 +6856,24 @@ rest161:
 	VCMPPS     $0x00, Y1, Y0, Y1
 	VMOVMSKPS  Y1, BX
 	TESTL      BX, BX
-	JZ         differ165
+	JZ         differ189
 	BSFL       BX, BX
 	LEAQ       (SI)(BX*1), DX
-	JMP        found159
+	JMP        found183
 
-differ165:
+differ189:
 	VMASKMOVPS 32(AX)(SI*4), Y2, Y1
 	VCMPPS     $0x00, Y1, Y0, Y0
 	VMOVMSKPS  Y0, BX
 	TESTL      BX, BX
-	JZ         differ166
+	JZ         differ190
 	BSFL       BX, BX
 	LEAQ       8(SI)(BX*1), DX
-	JMP        found159
+	JMP        found183
 
-differ166:
-done162:
-found159:
+differ190:
+done186:
+found183:
 	MOVQ DX, ret+24(FP)
 	VZEROUPPER
 	RET
@@ -6149,9 +6895,9 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-28
 	XORQ   BX, BX
 	LEAQ   -64(DX), SI
 	CMPQ   BX, SI
-	JG     rest168
+	JG     rest192
 
-next167:
+next191:
 	VMOVUPS     (AX)(BX*4), Y8
 	VFMADD231PS (CX)(BX*4), Y8, Y0
 	VMOVUPS     32(AX)(BX*4), Y8
@@ -6170,14 +6916,14 @@ next167:
 	VFMADD231PS 224(CX)(BX*4), Y8, Y7
 	ADDQ        $0x40, BX
 	CMPQ        BX, SI
-	JLE         next167
+	JLE         next191
 
-rest168:
+rest192:
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest170
+	JG   rest194
 
-next169:
+next193:
 	VMOVUPS     (CX)(BX*4), Y8
 	VMOVUPS     (AX)(BX*4), Y9
 	VFMADD231PS Y8, Y9, Y0
@@ -6186,11 +6932,11 @@ next169:
 	VFMADD231PS Y8, Y9, Y1
 	ADDQ        $0x10, BX
 	CMPQ        BX, SI
-	JLE         next169
+	JLE         next193
 
-rest170:
+rest194:
 	SUBQ        BX, DX
-	JZ          done171
+	JZ          done195
 	LEAQ        window<>+0(SB), SI
 	SHLQ        $0x02, DX
 	SUBQ        DX, SI
@@ -6203,7 +6949,7 @@ rest170:
 	VMASKMOVPS  32(AX)(BX*4), Y9, Y9
 	VFMADD231PS Y8, Y9, Y1
 
-done171:
+done195:
 	VADDPS       Y4, Y0, Y0
 	VADDPS       Y5, Y1, Y1
 	VADDPS       Y6, Y2, Y2
@@ -6234,9 +6980,9 @@ TEXT ·dotWideAVX2(SB), NOSPLIT, $0-32
 	XORQ   BX, BX
 	LEAQ   -16(DX), SI
 	CMPQ   BX, SI
-	JG     rest173
+	JG     rest197
 
-next172:
+next196:
 	VCVTPS2PD   (AX)(BX*4), Y4
 	VCVTPS2PD   (CX)(BX*4), Y5
 	VFMADD231PD Y4, Y5, Y0
@@ -6251,11 +6997,11 @@ next172:
 	VFMADD231PD Y4, Y5, Y3
 	ADDQ        $0x10, BX
 	CMPQ        BX, SI
-	JLE         next172
+	JLE         next196
 
-rest173:
+rest197:
 	SUBQ        BX, DX
-	JZ          done174
+	JZ          done198
 	LEAQ        window<>+0(SB), SI
 	SHLQ        $0x02, DX
 	SUBQ        DX, SI
@@ -6284,7 +7030,7 @@ rest173:
 	VCVTPS2PD   X5, Y5
 	VFMADD231PD Y4, Y5, Y3
 
-done174:
+done198:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -6310,9 +7056,9 @@ TEXT ·dotThreeAVX2(SB), NOSPLIT, $0-40
 	XORQ   SI, SI
 	LEAQ   -16(BX), DI
 	CMPQ   SI, DI
-	JG     rest176
+	JG     rest200
 
-next175:
+next199:
 	VCVTPS2PD   (AX)(SI*4), Y4
 	VCVTPS2PD   (CX)(SI*4), Y5
 	VMULPD      Y5, Y4, Y4
@@ -6335,11 +7081,11 @@ next175:
 	VFMADD231PD Y5, Y4, Y3
 	ADDQ        $0x10, SI
 	CMPQ        SI, DI
-	JLE         next175
+	JLE         next199
 
-rest176:
+rest200:
 	SUBQ        SI, BX
-	JZ          done177
+	JZ          done201
 	LEAQ        window<>+0(SB), DI
 	SHLQ        $0x02, BX
 	SUBQ        BX, DI
@@ -6380,7 +7126,7 @@ rest176:
 	VCVTPS2PD   X5, Y5
 	VFMADD231PD Y5, Y4, Y3
 
-done177:
+done201:
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y1, Y0, Y0
@@ -6409,9 +7155,9 @@ TEXT ·momentsAVX2(SB), NOSPLIT, $0-40
 	XORQ         DX, DX
 	LEAQ         -16(CX), BX
 	CMPQ         DX, BX
-	JG           rest179
+	JG           rest203
 
-next178:
+next202:
 	VCVTPS2PD   (AX)(DX*4), Y9
 	VSUBPD      Y0, Y9, Y9
 	VADDPD      Y9, Y1, Y1
@@ -6430,11 +7176,11 @@ next178:
 	VFMADD231PD Y9, Y9, Y8
 	ADDQ        $0x10, DX
 	CMPQ        DX, BX
-	JLE         next178
+	JLE         next202
 
-rest179:
+rest203:
 	SUBQ        DX, CX
-	JZ          done180
+	JZ          done204
 	LEAQ        window<>+0(SB), BX
 	SHLQ        $0x02, CX
 	SUBQ        CX, BX
@@ -6471,7 +7217,7 @@ rest179:
 	VADDPD      Y9, Y4, Y4
 	VFMADD231PD Y9, Y9, Y8
 
-done180:
+done204:
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y4, Y2, Y2
 	VADDPD       Y2, Y1, Y1
@@ -6502,9 +7248,9 @@ TEXT ·mulScaledAVX2(SB), NOSPLIT, $0-36
 	XORQ         SI, SI
 	LEAQ         -16(BX), DI
 	CMPQ         SI, DI
-	JG           rest182
+	JG           rest206
 
-next181:
+next205:
 	VMOVUPS (CX)(SI*4), Y1
 	VMULPS  Y0, Y1, Y1
 	VMOVUPS (DX)(SI*4), Y2
@@ -6517,11 +7263,11 @@ next181:
 	VMOVUPS Y1, 32(AX)(SI*4)
 	ADDQ    $0x10, SI
 	CMPQ    SI, DI
-	JLE     next181
+	JLE     next205
 
-rest182:
+rest206:
 	SUBQ       SI, BX
-	JZ         done183
+	JZ         done207
 	LEAQ       window<>+0(SB), DI
 	SHLQ       $0x02, BX
 	SUBQ       BX, DI
@@ -6538,7 +7284,7 @@ rest182:
 	VMULPS     Y0, Y1, Y1
 	VMASKMOVPS Y1, Y2, 32(AX)(SI*4)
 
-done183:
+done207:
 	VZEROUPPER
 	RET
 
@@ -6553,9 +7299,9 @@ TEXT ·addMulScaledAVX2(SB), NOSPLIT, $0-36
 	XORQ         SI, SI
 	LEAQ         -16(BX), DI
 	CMPQ         SI, DI
-	JG           rest185
+	JG           rest209
 
-next184:
+next208:
 	VMOVUPS     (CX)(SI*4), Y1
 	VMOVUPS     (AX)(SI*4), Y2
 	VMULPS      Y0, Y1, Y1
@@ -6570,11 +7316,11 @@ next184:
 	VMOVUPS     Y2, 32(AX)(SI*4)
 	ADDQ        $0x10, SI
 	CMPQ        SI, DI
-	JLE         next184
+	JLE         next208
 
-rest185:
+rest209:
 	SUBQ        SI, BX
-	JZ          done186
+	JZ          done210
 	LEAQ        window<>+0(SB), DI
 	SHLQ        $0x02, BX
 	SUBQ        BX, DI
@@ -6593,7 +7339,7 @@ rest185:
 	VFMADD231PS Y0, Y1, Y3
 	VMASKMOVPS  Y3, Y2, 32(AX)(SI*4)
 
-done186:
+done210:
 	VZEROUPPER
 	RET
 
@@ -6611,9 +7357,9 @@ TEXT ·normBackwardAVX2(SB), NOSPLIT, $0-52
 	XORQ         DI, DI
 	LEAQ         -16(SI), R8
 	CMPQ         DI, R8
-	JG           rest188
+	JG           rest212
 
-next187:
+next211:
 	VMOVUPS     (DX)(DI*4), Y3
 	VMOVUPS     (AX)(DI*4), Y4
 	VFMADD132PS Y1, Y2, Y3
@@ -6632,11 +7378,11 @@ next187:
 	VMOVUPS     Y4, 32(AX)(DI*4)
 	ADDQ        $0x10, DI
 	CMPQ        DI, R8
-	JLE         next187
+	JLE         next211
 
-rest188:
+rest212:
 	SUBQ        DI, SI
-	JZ          done189
+	JZ          done213
 	LEAQ        window<>+0(SB), R8
 	SHLQ        $0x02, SI
 	SUBQ        SI, R8
@@ -6659,7 +7405,7 @@ rest188:
 	VFMADD231PS Y0, Y3, Y5
 	VMASKMOVPS  Y5, Y4, 32(AX)(DI*4)
 
-done189:
+done213:
 	VZEROUPPER
 	RET
 
@@ -6676,9 +7422,9 @@ TEXT ·affineAVX2(SB), NOSPLIT, $0-48
 	XORQ         DI, DI
 	LEAQ         -16(SI), R8
 	CMPQ         DI, R8
-	JG           rest191
+	JG           rest215
 
-next190:
+next214:
 	VMOVUPS     (CX)(DI*4), Y2
 	VMOVUPS     (BX)(DI*4), Y3
 	VSUBPS      Y0, Y2, Y2
@@ -6695,11 +7441,11 @@ next190:
 	VMOVUPS     Y3, 32(AX)(DI*4)
 	ADDQ        $0x10, DI
 	CMPQ        DI, R8
-	JLE         next190
+	JLE         next214
 
-rest191:
+rest215:
 	SUBQ        DI, SI
-	JZ          done192
+	JZ          done216
 	LEAQ        window<>+0(SB), R8
 	SHLQ        $0x02, SI
 	SUBQ        SI, R8
@@ -6720,7 +7466,7 @@ rest191:
 	VFMADD231PS Y0, Y2, Y4
 	VMASKMOVPS  Y4, Y3, 32(AX)(DI*4)
 
-done192:
+done216:
 	VZEROUPPER
 	RET
 
@@ -6735,9 +7481,9 @@ TEXT ·rotatePairsAVX2(SB), NOSPLIT, $0-36
 	XORQ         SI, SI
 	LEAQ         -16(CX), DI
 	CMPQ         SI, DI
-	JG           rest194
+	JG           rest218
 
-next193:
+next217:
 	VMOVUPS     (AX)(SI*4), Y1
 	VMOVUPS     (BX)(SI*4), Y2
 	VPERMILPS   $0xb1, Y1, Y3
@@ -6756,11 +7502,11 @@ next193:
 	VMOVUPS     Y2, 32(AX)(SI*4)
 	ADDQ        $0x10, SI
 	CMPQ        SI, DI
-	JLE         next193
+	JLE         next217
 
-rest194:
+rest218:
 	SUBQ        SI, CX
-	JZ          done195
+	JZ          done219
 	LEAQ        window<>+0(SB), DI
 	SHLQ        $0x02, CX
 	SUBQ        CX, DI
@@ -6783,7 +7529,7 @@ rest194:
 	VFMADD231PS Y0, Y1, Y3
 	VMASKMOVPS  Y3, Y2, 32(AX)(SI*4)
 
-done195:
+done219:
 	VZEROUPPER
 	RET
 
@@ -6799,9 +7545,9 @@ TEXT ·rotateHalvesAVX2(SB), NOSPLIT, $0-44
 	XORQ         DI, DI
 	LEAQ         -16(DX), R8
 	CMPQ         DI, R8
-	JG           rest197
+	JG           rest221
 
-next196:
+next220:
 	VMOVUPS     (AX)(DI*4), Y1
 	VMOVUPS     (CX)(DI*4), Y2
 	VMOVUPS     (BX)(DI*4), Y3
@@ -6826,11 +7572,11 @@ next196:
 	VMOVUPS     Y1, 32(CX)(DI*4)
 	ADDQ        $0x10, DI
 	CMPQ        DI, R8
-	JLE         next196
+	JLE         next220
 
-rest197:
+rest221:
 	SUBQ        DI, DX
-	JZ          done198
+	JZ          done222
 	LEAQ        window<>+0(SB), R8
 	SHLQ        $0x02, DX
 	SUBQ        DX, R8
@@ -6859,7 +7605,7 @@ rest197:
 	VMASKMOVPS  Y0, Y2, 32(AX)(DI*4)
 	VMASKMOVPS  Y1, Y2, 32(CX)(DI*4)
 
-done198:
+done222:
 	VZEROUPPER
 	RET
 
@@ -6875,9 +7621,9 @@ TEXT ·adamWAVX2(SB), NOSPLIT, $0-48
 	XORQ R8, R8
 	LEAQ -16(SI), R9
 	CMPQ R8, R9
-	JG   rest200
+	JG   rest224
 
-next199:
+next223:
 	VMOVUPS      (CX)(R8*4), Y0
 	VMOVUPS      (DX)(R8*4), Y1
 	VMOVUPS      (BX)(R8*4), Y2
@@ -6934,11 +7680,11 @@ next199:
 	VMOVUPS      Y0, 32(AX)(R8*4)
 	ADDQ         $0x10, R8
 	CMPQ         R8, R9
-	JLE          next199
+	JLE          next223
 
-rest200:
+rest224:
 	SUBQ         R8, SI
-	JZ           done201
+	JZ           done225
 	LEAQ         window<>+0(SB), R9
 	SHLQ         $0x02, SI
 	SUBQ         SI, R9
@@ -6999,7 +7745,7 @@ rest200:
 	VFNMADD231PS Y3, Y2, Y0
 	VMASKMOVPS   Y0, Y1, 32(AX)(R8*4)
 
-done201:
+done225:
 	VZEROUPPER
 	RET
 
@@ -7015,9 +7761,9 @@ TEXT ·sumExpAVX2(SB), NOSPLIT, $0-40
 	XORQ         DX, DX
 	LEAQ         -16(CX), BX
 	CMPQ         DX, BX
-	JG           rest203
+	JG           rest227
 
-next202:
+next226:
 	VCVTPS2PD    (AX)(DX*4), Y4
 	VSUBPD       Y0, Y4, Y4
 	VMULPD       Y1, Y4, Y4
@@ -7120,11 +7866,11 @@ next202:
 	VADDPD       Y6, Y3, Y3
 	ADDQ         $0x10, DX
 	CMPQ         DX, BX
-	JLE          next202
+	JLE          next226
 
-rest203:
+rest227:
 	SUBQ         DX, CX
-	JZ           done204
+	JZ           done228
 	LEAQ         window<>+0(SB), BX
 	SHLQ         $0x02, CX
 	SUBQ         CX, BX
@@ -7245,7 +7991,7 @@ rest203:
 	VANDPD       Y1, Y5, Y5
 	VADDPD       Y5, Y3, Y3
 
-done204:
+done228:
 	VADDPD       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X0
 	VADDPD       X2, X0, X0
@@ -7276,9 +8022,9 @@ TEXT ·divergenceAVX2(SB), NOSPLIT, $0-72
 	XORQ   BX, BX
 	LEAQ   -16(DX), SI
 	CMPQ   BX, SI
-	JG     rest206
+	JG     rest230
 
-next205:
+next229:
 	VCVTPS2PD    (AX)(BX*4), Y6
 	VCVTPS2PD    (CX)(BX*4), Y7
 	VSUBPD       Y7, Y6, Y8
@@ -7505,11 +8251,11 @@ next205:
 	VADDPD       Y8, Y3, Y3
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next205
+	JLE          next229
 
-rest206:
+rest230:
 	SUBQ         BX, DX
-	JZ           done207
+	JZ           done231
 	LEAQ         window<>+0(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -7766,7 +8512,7 @@ rest206:
 	VANDPD       Y8, Y9, Y9
 	VADDPD       Y9, Y3, Y3
 
-done207:
+done231:
 	VADDPD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPD       X0, X1, X1
@@ -7797,9 +8543,9 @@ TEXT ·writeExpAVX2(SB), NOSPLIT, $0-48
 	XORQ BX, BX
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest209
+	JG   rest233
 
-next208:
+next232:
 	VCVTPS2PD    (CX)(BX*4), Y0
 	VBROADCASTSD c+24(FP), Y1
 	VBROADCASTSD beta+32(FP), Y2
@@ -7922,11 +8668,11 @@ next208:
 	VMOVUPS      X0, 48(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next208
+	JLE          next232
 
-rest209:
+rest233:
 	SUBQ         BX, DX
-	JZ           done210
+	JZ           done234
 	LEAQ         window<>+0(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -8067,7 +8813,7 @@ rest209:
 	VCVTPD2PSY   Y2, X0
 	VMASKMOVPS   X0, X3, 48(AX)(BX*4)
 
-done210:
+done234:
 	VZEROUPPER
 	RET
 
@@ -8080,9 +8826,9 @@ TEXT ·writeDifferenceAVX2(SB), NOSPLIT, $0-64
 	XORQ BX, BX
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest212
+	JG   rest236
 
-next211:
+next235:
 	VCVTPS2PD    (AX)(BX*4), Y0
 	VBROADCASTSD cq+24(FP), Y1
 	VBROADCASTSD beta+40(FP), Y2
@@ -8321,11 +9067,11 @@ next211:
 	VMOVUPS      X0, 48(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next211
+	JLE          next235
 
-rest212:
+rest236:
 	SUBQ         BX, DX
-	JZ           done213
+	JZ           done237
 	LEAQ         window<>+0(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -8594,7 +9340,7 @@ rest212:
 	VCVTPD2PSY   Y2, X0
 	VMASKMOVPS   X0, X3, 48(AX)(BX*4)
 
-done213:
+done237:
 	VZEROUPPER
 	RET
 
@@ -8607,9 +9353,9 @@ TEXT ·writeReverseAVX2(SB), NOSPLIT, $0-56
 	XORQ BX, BX
 	LEAQ -16(DX), SI
 	CMPQ BX, SI
-	JG   rest215
+	JG   rest239
 
-next214:
+next238:
 	VCVTPS2PD    (AX)(BX*4), Y0
 	VCVTPS2PD    (CX)(BX*4), Y1
 	VSUBPD       Y1, Y0, Y1
@@ -8760,11 +9506,11 @@ next214:
 	VMOVUPS      X0, 48(AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, SI
-	JLE          next214
+	JLE          next238
 
-rest215:
+rest239:
 	SUBQ         BX, DX
-	JZ           done216
+	JZ           done240
 	LEAQ         window<>+0(SB), SI
 	SHLQ         $0x02, DX
 	SUBQ         DX, SI
@@ -8937,6 +9683,6 @@ rest215:
 	VCVTPD2PSY   Y4, X0
 	VMASKMOVPS   X0, X3, 48(AX)(BX*4)
 
-done216:
+done240:
 	VZEROUPPER
 	RET

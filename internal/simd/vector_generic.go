@@ -52,6 +52,23 @@ func findGeneric(x []float32, value float32) int {
 	return len(x)
 }
 
+func reluGeneric(dst, x []float32) {
+	for i, v := range x {
+		if v < 0 {
+			v = 0
+		}
+		dst[i] = v
+	}
+}
+
+func reluBackwardGeneric(dx, x, dy []float32) {
+	for i, v := range x {
+		if v > 0 {
+			dx[i] += dy[i]
+		}
+	}
+}
+
 func dotGeneric(a, b []float32) float32 {
 	const group = 16
 	var sums [dotLanes]float32

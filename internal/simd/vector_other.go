@@ -14,6 +14,14 @@ func siluMul(h, g, u []float32) { siluMulGeneric(h, g, u) }
 
 func siluMulBackward(dg, du, g, u, dh []float32) { siluMulBackwardGeneric(dg, du, g, u, dh) }
 
+func swish(dst, x []float32, beta float32) { swishGeneric(dst, x, beta) }
+
+func swishBackward(dx, x, dy []float32, beta float32) { swishBackwardGeneric(dx, x, dy, beta) }
+
+func relu(dst, x []float32) { reluGeneric(dst, x) }
+
+func reluBackward(dx, x, dy []float32) { reluBackwardGeneric(dx, x, dy) }
+
 func geluTanh(dst, x []float32) { geluTanhGeneric(dst, x) }
 
 func geluTanhBackward(dx, x, dy []float32) { geluTanhBackwardGeneric(dx, x, dy) }

@@ -27,6 +27,26 @@ func siluMulAVX512(h *float32, gate *float32, up *float32, n int)
 //go:noescape
 func siluMulBackwardAVX512(dGate *float32, dUp *float32, gate *float32, up *float32, dh *float32, n int)
 
+// swishAVX512 writes x·σ(beta·x).
+//
+//go:noescape
+func swishAVX512(dst *float32, x *float32, n int, beta float32)
+
+// swishBackwardAVX512 computes dx += dy·σ(z)(1 + z·(1−σ(z))), z = beta·x.
+//
+//go:noescape
+func swishBackwardAVX512(dx *float32, x *float32, dy *float32, n int, beta float32)
+
+// reluAVX512 writes max(x, 0), NaN where x is.
+//
+//go:noescape
+func reluAVX512(dst *float32, x *float32, n int)
+
+// reluBackwardAVX512 computes dx += dy where x > 0.
+//
+//go:noescape
+func reluBackwardAVX512(dx *float32, x *float32, dy *float32, n int)
+
 // geluTanhAVX512 writes ½x(1 + tanh √(2/π)(x + 0.044715·x³)).
 //
 //go:noescape
@@ -196,6 +216,26 @@ func siluMulAVX2(h *float32, gate *float32, up *float32, n int)
 //
 //go:noescape
 func siluMulBackwardAVX2(dGate *float32, dUp *float32, gate *float32, up *float32, dh *float32, n int)
+
+// swishAVX2 writes x·σ(beta·x).
+//
+//go:noescape
+func swishAVX2(dst *float32, x *float32, n int, beta float32)
+
+// swishBackwardAVX2 computes dx += dy·σ(z)(1 + z·(1−σ(z))), z = beta·x.
+//
+//go:noescape
+func swishBackwardAVX2(dx *float32, x *float32, dy *float32, n int, beta float32)
+
+// reluAVX2 writes max(x, 0), NaN where x is.
+//
+//go:noescape
+func reluAVX2(dst *float32, x *float32, n int)
+
+// reluBackwardAVX2 computes dx += dy where x > 0.
+//
+//go:noescape
+func reluBackwardAVX2(dx *float32, x *float32, dy *float32, n int)
 
 // geluTanhAVX2 writes ½x(1 + tanh √(2/π)(x + 0.044715·x³)).
 //
