@@ -1,30 +1,6 @@
 package kernel
 
-import (
-	"math"
-
-	"github.com/elastiformer/elastiformer/internal/simd"
-)
-
-// exp is e^x to float32 precision.
-func exp(x float32) float32 { return float32(math.Exp(float64(x))) }
-
-// Sigmoid is 1/(1+e^−x).
-func Sigmoid(x float32) float32 { return 1 / (1 + exp(-x)) }
-
-// LogSigmoid is log σ(x), without overflow for any x.
-func LogSigmoid(x float32) float64 {
-	v := float64(x)
-	return math.Min(v, 0) - math.Log1p(math.Exp(-math.Abs(v)))
-}
-
-// Softmax replaces x by e^(x−max)·scale/Σ, and returns logsumexp of the original.
-// The factor scale/Σ is one number, so equal scores give exactly scale/n·1 each
-// where that is representable.
-func Softmax(x []float32, scale float32) (logSumExp float64) { return simd.Softmax(x, scale) }
-
-// LogSumExp is log Σ e^x over a row, in float64.
-func LogSumExp(x []float32) float64 { return simd.LogSumExp(x) }
+import "github.com/elastiformer/elastiformer/internal/simd"
 
 // valueChunk is about how many values one task of an element-wise kernel takes.
 const valueChunk = 1 << 14
@@ -52,45 +28,90 @@ func parallelParts(f func(parts [][]float32), ms ...Mat) {
 	})
 }
 
-// SiLUMul computes h = g·σ(g)·u, the gated activation of SwiGLU: all (T, F).
-func SiLUMul(h, g, u Mat) {
-	parallelParts(func(p [][]float32) { simd.SiLUMul(p[0], p[1], p[2]) }, h, g, u)
+// Activation is the function that makes a feed-forward module more than a linear map.
+type Activation int
+
+// The activations. GELU is x·Φ(x), Φ the distribution of a standard normal variable; its
+// paper (Hendrycks and Gimpel, arXiv 1606.08415) gives the two approximations too.
+const (
+	SiLU      Activation = iota // x·σ(x)
+	GELU                        // ½x(1 + tanh √(2/π)(x + 0.044715·x³)): GELU in its tanh form
+	GELUErf                     // x·Φ(x): GELU as it is defined
+	GELUQuick                   // x·σ(1.702·x): GELU in its sigmoid form
+	ReLU                        // max(x, 0)
+)
+
+// formulas computes an activation and its gradients over slices of equal lengths.
+type formulas struct {
+	forward  func(dst, x []float32)
+	backward func(dx, x, dy []float32)
+	// The gated form act(g)·u.
+	mul         func(h, g, u []float32)
+	mulBackward func(dg, du, g, u, dh []float32)
 }
 
-// SiLUMulBackward adds the gradients of SiLUMul:
+var activationFormulas = [...]formulas{
+	SiLU:      {simd.SiLU, simd.SiLUBackward, simd.SiLUMul, simd.SiLUMulBackward},
+	GELU:      {simd.GELUTanh, simd.GELUTanhBackward, simd.GELUMul, simd.GELUMulBackward},
+	GELUErf:   composed(simd.GELUErf, simd.GELUErfBackward),
+	GELUQuick: composed(simd.GELUQuick, simd.GELUQuickBackward),
+	ReLU:      composed(simd.ReLU, simd.ReLUBackward),
+}
+
+func (a Activation) formulas() *formulas { return &activationFormulas[a] }
+
+// composed makes the gated forms of an activation from the activation.
+func composed(forward func(dst, x []float32), backward func(dx, x, dy []float32)) formulas {
+	mul := func(h, g, u []float32) {
+		forward(h, g)
+		simd.MulScaled(h, h, u, 1)
+	}
+	mulBackward := func(dg, du, g, u, dh []float32) {
+		const part = 512
+		var scratch [part]float32
+		for lo := 0; lo < len(dh); lo += part {
+			hi := min(len(dh), lo+part)
+			g, dh, s := g[lo:hi], dh[lo:hi], scratch[:hi-lo]
+			forward(s, g)
+			simd.AddMulScaled(du[lo:hi], s, dh, 1)
+			simd.MulScaled(s, dh, u[lo:hi], 1)
+			backward(dg[lo:hi], g, s)
+		}
+	}
+	return formulas{forward, backward, mul, mulBackward}
+}
+
+// Apply computes y = act(x), both (T, F); y may be x.
+func (a Activation) Apply(y, x Mat) {
+	f := a.formulas()
+	parallelParts(func(p [][]float32) { f.forward(p[0], p[1]) }, y, x)
+}
+
+// Backward adds the gradient of Apply: dx += dy·act'(x).
+func (a Activation) Backward(dx, x, dy Mat) {
+	f := a.formulas()
+	parallelParts(func(p [][]float32) { f.backward(p[0], p[1], p[2]) }, dx, x, dy)
+}
+
+// RowBackward is Backward for one row, or a part of one.
+func (a Activation) RowBackward(dx, x, dy []float32) { a.formulas().backward(dx, x, dy) }
+
+// Mul computes h = act(g)·u, the activation of a gated module (Shazeer, arXiv
+// 2002.05202): all (T, F); h may be g.
+func (a Activation) Mul(h, g, u Mat) {
+	f := a.formulas()
+	parallelParts(func(p [][]float32) { f.mul(p[0], p[1], p[2]) }, h, g, u)
+}
+
+// MulBackward adds the gradients of Mul:
 //
-//	dg += dh·u·σ(g)(1 + g(1−σ(g))),  du += dh·g·σ(g)
-func SiLUMulBackward(dg, du, g, u, dh Mat) {
-	parallelParts(func(p [][]float32) { simd.SiLUMulBackward(p[0], p[1], p[2], p[3], p[4]) }, dg, du, g, u, dh)
+//	dg += dh·u·act'(g),  du += dh·act(g)
+func (a Activation) MulBackward(dg, du, g, u, dh Mat) {
+	f := a.formulas()
+	parallelParts(func(p [][]float32) { f.mulBackward(p[0], p[1], p[2], p[3], p[4]) }, dg, du, g, u, dh)
 }
 
-// SiLUMulRowBackward is SiLUMulBackward for one row, or a part of one.
-func SiLUMulRowBackward(dg, du, g, u, dh []float32) { simd.SiLUMulBackward(dg, du, g, u, dh) }
-
-// GELUMul computes h = gelu(g)·u with the tanh form of GELU, the gated activation of
-// GeGLU (Shazeer, arXiv 2002.05202): all (T, F).
-func GELUMul(h, g, u Mat) {
-	parallelParts(func(p [][]float32) { simd.GELUMul(p[0], p[1], p[2]) }, h, g, u)
-}
-
-// GELUMulBackward adds the gradients of GELUMul:
-//
-//	dg += dh·u·gelu'(g),  du += dh·gelu(g)
-func GELUMulBackward(dg, du, g, u, dh Mat) {
-	parallelParts(func(p [][]float32) { simd.GELUMulBackward(p[0], p[1], p[2], p[3], p[4]) }, dg, du, g, u, dh)
-}
-
-// GELUMulRowBackward is GELUMulBackward for one row, or a part of one.
-func GELUMulRowBackward(dg, du, g, u, dh []float32) { simd.GELUMulBackward(dg, du, g, u, dh) }
-
-// SoftCap keeps values within ±bound, in place: x ← bound·tanh(x/bound), x (T, V).
-func SoftCap(x Mat, bound float32) {
-	parallelParts(func(p [][]float32) { simd.SoftCap(p[0], bound) }, x)
-}
-
-// SoftCapBackward turns the gradient of y = SoftCap(x) into that of x, in place:
-//
-//	d ← d·(1 − (y/bound)²)
-func SoftCapBackward(d, y Mat, bound float32) {
-	parallelParts(func(p [][]float32) { simd.SoftCapBackward(p[0], p[1], bound) }, d, y)
+// MulRowBackward is MulBackward for one row, or a part of one.
+func (a Activation) MulRowBackward(dg, du, g, u, dh []float32) {
+	a.formulas().mulBackward(dg, du, g, u, dh)
 }

@@ -5,62 +5,37 @@ import (
 	"github.com/elastiformer/elastiformer/internal/simd"
 )
 
-// Activation is the function of a gated feed-forward module.
-type Activation int
+// Activation is the function of a feed-forward module.
+type Activation = kernel.Activation
 
-// The activations: x·σ(x), and the Gaussian error linear unit in its tanh form
-// (Hendrycks and Gimpel, arXiv 1606.08415).
+// The activations.
 const (
-	SiLU Activation = iota
-	GELU
+	SiLU      = kernel.SiLU
+	GELU      = kernel.GELU // in its tanh form
+	GELUErf   = kernel.GELUErf
+	GELUQuick = kernel.GELUQuick
+	ReLU      = kernel.ReLU
 )
 
-// mul computes h = act(g)·u: all (T, F).
-func (a Activation) mul(h, g, u kernel.Mat) {
-	if a == GELU {
-		kernel.GELUMul(h, g, u)
-		return
+// Apply is act(x), element by element.
+func (t *Tape) Apply(a Activation, x *Var) *Var {
+	y := t.NewVar(x.Rows, x.Cols, x.Grad != nil)
+	a.Apply(y.Mat(), x.Mat())
+	if y.Grad != nil {
+		t.Step(func() { a.Backward(x.GradMat(), x.Mat(), y.GradMat()) })
 	}
-	kernel.SiLUMul(h, g, u)
-}
-
-// mulBackward adds the gradients of mul to dg and du.
-func (a Activation) mulBackward(dg, du, g, u, dh kernel.Mat) {
-	if a == GELU {
-		kernel.GELUMulBackward(dg, du, g, u, dh)
-		return
-	}
-	kernel.SiLUMulBackward(dg, du, g, u, dh)
-}
-
-// mulRowBackward is mulBackward for one row, or a part of one.
-func (a Activation) mulRowBackward(dg, du, g, u, dh []float32) {
-	if a == GELU {
-		kernel.GELUMulRowBackward(dg, du, g, u, dh)
-		return
-	}
-	kernel.SiLUMulRowBackward(dg, du, g, u, dh)
+	return y
 }
 
 // Activate is the gated activation act(g)·u: all (T, F).
 func (t *Tape) Activate(a Activation, g, u *Var) *Var {
 	h := t.NewVar(g.Rows, g.Cols, g.Grad != nil || u.Grad != nil)
-	a.mul(h.Mat(), g.Mat(), u.Mat())
+	a.Mul(h.Mat(), g.Mat(), u.Mat())
 	if h.Grad != nil {
 		dg, du := t.gradOrScratch(g), t.gradOrScratch(u)
-		t.Step(func() { a.mulBackward(dg, du, g.Mat(), u.Mat(), h.GradMat()) })
+		t.Step(func() { a.MulBackward(dg, du, g.Mat(), u.Mat(), h.GradMat()) })
 	}
 	return h
-}
-
-// Gated is what the neurons of a module give: x (T, D) → act(Gate·x)·Up·x, (T, F).
-func (t *Tape) Gated(x *Var, b *FeedForwardBlock, l *Layout) *Var {
-	return t.Activate(b.Activation, t.Linear(x, b.Gate, l, WorkFeedForward), t.Linear(x, b.Up, l, WorkFeedForward))
-}
-
-// FeedForward is a whole gated module: x (T, D) → (T, D).
-func (t *Tape) FeedForward(x *Var, b *FeedForwardBlock, l *Layout) *Var {
-	return t.Linear(t.Gated(x, b, l), b.Down, l, WorkFeedForward)
 }
 
 // Score is a router: z = W·x + b for every row, x (T, D), w (N, D), b (1, N) or nil

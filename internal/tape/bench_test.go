@@ -24,7 +24,7 @@ func BenchmarkFeedForward(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			tp.Reset()
-			h := tp.Gated(x, &block, l)
+			h := tp.Neurons(x, &block, l)
 			tp.Linear(h, block.Down, l, tape.WorkFeedForward)
 		}
 	})

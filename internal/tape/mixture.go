@@ -92,12 +92,13 @@ func (t *Tape) best(z *Var, k int, normalised bool) *Units {
 //	backward: d = gain·dy, dgain = dy·out, then through Down, the activation, Gate and Up
 func (t *Tape) experts(x *Var, b *MixtureBlock, l *Layout, u *Units) *Var {
 	e := &b.Experts
-	c := t.choose(u, e.Gate.W.Rows/u.N)
+	ps := e.inputs()
+	c := t.choose(u, e.Up.W.Rows/u.N)
 	n, d := len(c.Rows), x.Cols
 	y := t.NewVar(x.Rows, d, wanted(x, u.Gain))
-	both := t.outputs(&c, x, l, WorkFeedForward, e.Gate, e.Up) // (2n, F)
-	gate, up, h, out := both.RowRange(0, n), both.RowRange(n, 2*n), t.scratch(n, c.width), t.scratch(n, d)
-	e.Activation.mul(h, gate, up)
+	in := stacked(t.outputs(&c, x, l, WorkFeedForward, ps...), len(ps)) // (n, F) each
+	h, out := t.scratch(n, c.width), t.scratch(n, d)
+	e.fire(h, in)
 	c.eachUnit(func(unit, lo, hi int) {
 		kernel.MulNT(out.RowRange(lo, hi), h.RowRange(lo, hi), e.Down.W.RowRange(unit*d, (unit+1)*d), false)
 	})
@@ -114,7 +115,7 @@ func (t *Tape) experts(x *Var, b *MixtureBlock, l *Layout, u *Units) *Var {
 		return y
 	}
 	t.Step(func() {
-		dout, dh, dboth := t.scratch(n, d), t.scratch(n, c.width), t.scratch(2*n, c.width)
+		dout, dh, din := t.scratch(n, d), t.scratch(n, c.width), t.scratch(len(ps)*n, c.width)
 		kernel.Gather(dout, y.GradMat(), c.Rows)
 		c.addGains(out, dout)
 		if x.Grad == nil {
@@ -124,9 +125,9 @@ func (t *Tape) experts(x *Var, b *MixtureBlock, l *Layout, u *Units) *Var {
 		c.eachUnit(func(unit, lo, hi int) {
 			kernel.MulNN(dh.RowRange(lo, hi), dout.RowRange(lo, hi), e.Down.W.RowRange(unit*d, (unit+1)*d), false)
 		})
-		clear(dboth.Data)
-		e.Activation.mulBackward(dboth.RowRange(0, n), dboth.RowRange(n, 2*n), gate, up, dh)
-		kernel.AddGroupsBack(x.GradMat(), dboth, c.Groups, e.Gate.W.Weight, e.Up.W.Weight)
+		clear(din.Data)
+		e.fireBackward(stacked(din, len(ps)), in, dh)
+		kernel.AddGroupsBack(x.GradMat(), din, c.Groups, weights(ps)...)
 	})
 	return y
 }

@@ -8,12 +8,6 @@ type AttentionBlock struct {
 	Q, K, V, O Projection
 }
 
-// FeedForwardBlock is a gated feed-forward module after its norm: Down·(act(Gate·x)·Up·x).
-type FeedForwardBlock struct {
-	Gate, Up, Down Projection
-	Activation     Activation
-}
-
 // chosen is what one module computes for the units its rows chose: an entry for each pair
 // of a row and a unit, sorted by unit, then row.
 type chosen struct {
@@ -92,11 +86,7 @@ func (c *chosen) addAllGains(h, d kernel.Mat) {
 func (t *Tape) outputs(c *chosen, x *Var, l *Layout, kind Work, ps ...Projection) kernel.Mat {
 	n := len(c.Rows)
 	dst := t.scratch(len(ps)*n, c.width)
-	weights := make([]kernel.Weight, len(ps))
-	for j, p := range ps {
-		weights[j] = p.W.Weight
-	}
-	kernel.MulGroups(dst, x.Mat(), c.Groups, weights...)
+	kernel.MulGroups(dst, x.Mat(), c.Groups, weights(ps)...)
 	for j, p := range ps {
 		part := dst.RowRange(j*n, (j+1)*n)
 		t.MACs[kind] += int64(n) * int64(c.width) * int64(x.Cols)

@@ -2,16 +2,16 @@ package tape
 
 import "github.com/elastiformer/elastiformer/internal/kernel"
 
-// SelectedFeedForward is the gated module in which each row computes only the experts,
-// equal blocks of the F neurons, that it chose: x (T, D) → (T, D). Where the gains of all
-// experts want a gradient (u.Dense), a recording tape computes what every expert makes of
-// a row, and only the chosen ones' share of the output and of the gradient of x.
+// SelectedFeedForward is the module in which each row computes only the experts, equal
+// blocks of the F neurons, that it chose: x (T, D) → (T, D). Where the gains of all experts
+// want a gradient (u.Dense), a recording tape computes what every expert makes of a row, and
+// only the chosen ones' share of the output and of the gradient of x.
 func (t *Tape) SelectedFeedForward(x *Var, b *FeedForwardBlock, l *Layout, u *Units) *Var {
-	if t.masked(b.Gate, b.Up, b.Down) {
-		h := t.Gated(x, b, l)
+	if t.masked(b.Down) || t.masked(b.inputs()...) {
+		h := t.Neurons(x, b, l)
 		return t.Linear(t.ScaleUnits(h, u), b.Down, l, WorkFeedForward)
 	}
-	c := t.choose(u, b.Gate.W.Rows/u.N)
+	c := t.choose(u, b.Up.W.Rows/u.N)
 	y := t.NewVar(x.Rows, b.Down.W.Rows, wanted(x, u.Gain))
 	if y.Grad != nil && u.Dense {
 		t.allExperts(y, x, b, l, &c)
@@ -25,15 +25,14 @@ func (t *Tape) SelectedFeedForward(x *Var, b *FeedForwardBlock, l *Layout, u *Un
 //
 //	backward: dh = dy·Down, dgain = dh·h, then through gain, the activation, Gate and Up
 func (t *Tape) chosenExperts(y, x *Var, b *FeedForwardBlock, l *Layout, c *chosen) {
-	n, w := len(c.Rows), c.width
-	both := t.outputs(c, x, l, WorkFeedForward, b.Gate, b.Up) // (2n, w)
-	gate, up := both.RowRange(0, n), both.RowRange(n, 2*n)
+	n, w, ps := len(c.Rows), c.width, b.inputs()
+	in := stacked(t.outputs(c, x, l, WorkFeedForward, ps...), len(ps)) // (n, w) each
 	h := t.scratch(n, w)
 	weighted := h
 	if y.Grad != nil {
 		weighted = t.scratch(n, w) // the gains' gradient needs both
 	}
-	b.Activation.mul(h, gate, up)
+	b.fire(h, in)
 	c.weigh(weighted, h, false)
 	t.join(y, c, weighted, b.Down, l, WorkFeedForward)
 	if y.Grad == nil {
@@ -47,19 +46,22 @@ func (t *Tape) chosenExperts(y, x *Var, b *FeedForwardBlock, l *Layout, c *chose
 			return
 		}
 		c.weigh(dh, dh, false)
-		d := t.scratch(2*n, w)
+		d := t.scratch(len(ps)*n, w)
 		clear(d.Data)
-		b.Activation.mulBackward(d.RowRange(0, n), d.RowRange(n, 2*n), gate, up, dh)
-		kernel.AddGroupsBack(x.GradMat(), d, c.Groups, b.Gate.W.Weight, b.Up.W.Weight)
+		b.fireBackward(stacked(d, len(ps)), in, dh)
+		kernel.AddGroupsBack(x.GradMat(), d, c.Groups, weights(ps)...)
 	})
 }
 
 // allExperts computes all experts and joins the chosen ones.
 func (t *Tape) allExperts(y, x *Var, b *FeedForwardBlock, l *Layout, c *chosen) {
-	n, w := len(c.Rows), c.width
-	gate, up := t.project(x, b.Gate, WorkFeedForward), t.project(x, b.Up, WorkFeedForward) // (T, F)
-	h, weighted := t.scratch(gate.Rows, gate.Cols), t.scratch(n, w)
-	b.Activation.mul(h, gate, up)
+	n, w, ps := len(c.Rows), c.width, b.inputs()
+	in := make([]kernel.Mat, len(ps)) // (T, F) each
+	for i, p := range ps {
+		in[i] = t.project(x, p, WorkFeedForward)
+	}
+	h, weighted := t.scratch(x.Rows, b.Up.W.Rows), t.scratch(n, w)
+	b.fire(h, in)
 	c.weigh(weighted, h, true)
 	t.join(y, c, weighted, b.Down, l, WorkFeedForward)
 	t.Step(func() {
@@ -69,13 +71,12 @@ func (t *Tape) allExperts(y, x *Var, b *FeedForwardBlock, l *Layout, c *chosen) 
 		if x.Grad == nil {
 			return
 		}
-		dh, d := t.scratch(n, w), t.scratch(2*n, w)
+		dh, d := t.scratch(n, w), t.scratch(len(ps)*n, w)
 		c.weigh(dh, all, true)
 		clear(d.Data)
-		c.eachEntry(func(i, unit int, r int32) {
-			b.Activation.mulRowBackward(d.Row(i), d.Row(n+i), c.block(gate, r, unit), c.block(up, r, unit), dh.Row(i))
-		})
-		kernel.AddGroupsBack(x.GradMat(), d, c.Groups, b.Gate.W.Weight, b.Up.W.Weight)
+		parts := stacked(d, len(ps))
+		c.eachEntry(func(i, unit int, r int32) { b.fireRowBackward(c, parts, in, dh, i, unit, r) })
+		kernel.AddGroupsBack(x.GradMat(), d, c.Groups, weights(ps)...)
 	})
 }
 

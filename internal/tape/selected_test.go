@@ -90,7 +90,8 @@ func newSelection(t *testing.T, r *rand.Rand, kind gguf.Type, lengths []int, ran
 }
 
 // What other families than llama have: norms of queries and keys, perhaps with the mean taken
-// away, with a soft cap, a window and GELU; or attention both ways.
+// away, with a soft cap, a window and GELU;
+// or attention both ways and no gate.
 const (
 	eachHead = 1 + iota
 	allHeads
@@ -106,6 +107,7 @@ func (s *selection) adorn(r *rand.Rand, family int) {
 		return
 	case encoder:
 		a.Bidirectional, a.Rope = true, nil
+		s.ffn.Gate, s.ffn.Activation = tape.Projection{}, tape.GELUErf
 		s.name += " encoder"
 		return
 	}
@@ -142,7 +144,7 @@ func (s *selection) selectedAttention(tp *tape.Tape) *tape.Var {
 // maskedFeedForward computes all experts and weighs them.
 func (s *selection) maskedFeedForward(tp *tape.Tape) *tape.Var {
 	b, l := &s.ffn, s.layout
-	h := tp.Gated(s.x, b, l)
+	h := tp.Neurons(s.x, b, l)
 	y := tp.Linear(tp.ScaleUnits(h, s.experts), b.Down, l, tape.WorkFeedForward)
 	tp.Compensate(y, s.experts)
 	return y
@@ -283,9 +285,13 @@ func (s *selection) length(row int) int64 {
 // feedForwardMACs is the work of the selected feed-forward by formula.
 func (s *selection) feedForwardMACs() (want tape.MACs) {
 	rows, neurons := int64(s.layout.Rows()), int64(len(s.experts.Chosen)*feedForward/s.experts.N)
-	want[tape.WorkFeedForward] = neurons * 3 * width
-	if low := s.ffn.Gate.Low; low != nil {
-		want[tape.WorkLowRank] = 3 * int64(low.A.Rows) * (rows*width + neurons)
+	projections := int64(3)
+	if s.ffn.Gate.W == nil {
+		projections = 2
+	}
+	want[tape.WorkFeedForward] = neurons * projections * width
+	if low := s.ffn.Up.Low; low != nil {
+		want[tape.WorkLowRank] = projections * int64(low.A.Rows) * (rows*width + neurons)
 	}
 	want[tape.WorkCompensation] = compensationMACs(s.experts)
 	return want
