@@ -59,6 +59,34 @@ func AddBias(x Mat, b []float32) {
 	})
 }
 
+// MultiplyRows computes dst[t,i] = x[t,i]·w[i]: dst, x (T, D), w (D).
+func MultiplyRows(dst, x Mat, w []float32) {
+	ParallelRows(x.Rows, func(lo, hi int) {
+		for t := lo; t < hi; t++ {
+			simd.MulScaled(dst.Row(t), x.Row(t), w, 1)
+		}
+	})
+}
+
+// MultiplyRowsBackward adds the gradient of MultiplyRows to dx (T, D) and dw (D),
+// whichever has data:
+//
+//	dx = dy·w,  dw = Σ_t dy·x
+func MultiplyRowsBackward(dx, dy, x Mat, w, dw []float32) {
+	if dx.Data != nil {
+		ParallelRows(x.Rows, func(lo, hi int) {
+			for t := lo; t < hi; t++ {
+				simd.AddMulScaled(dx.Row(t), dy.Row(t), w, 1)
+			}
+		})
+	}
+	ParallelChunks(len(dw), columnChunk, func(lo, hi int) {
+		for t := range x.Rows {
+			simd.AddMulScaled(dw[lo:hi], dy.Row(t)[lo:hi], x.Row(t)[lo:hi], 1)
+		}
+	})
+}
+
 // SumRows adds the sum of x's rows to dst (D), in order.
 func SumRows(dst []float32, x Mat) {
 	ParallelChunks(len(dst), columnChunk, func(lo, hi int) {
