@@ -2,6 +2,7 @@ package kernel_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/elastiformer/elastiformer/internal/blocktest"
@@ -150,6 +151,71 @@ func reportShare(b *testing.B, macs int) {
 	b.ReportMetric(100*gflops/simd.FMARate(), "%peak")
 }
 
+// What a picture costs in a block of ViT-B/16 beside its products of matrices, on one thread.
+func BenchmarkEncoderParts(b *testing.B) {
+	const tokens, d, f, heads, dh = 197, 768, 3072, 12, 64
+	defer kernel.SetThreads(kernel.Threads())
+	kernel.SetThreads(1)
+	r := newRand(1)
+	x, y, dx := randomMat(r, tokens, d, 0), randomMat(r, tokens, d, 0), randomMat(r, tokens, d, 0)
+	w, bias, dw, db := make([]float32, d), make([]float32, d), make([]float32, d), make([]float32, d)
+	mean, inv := make([]float32, tokens), make([]float32, tokens)
+	b.Run("norm", func(b *testing.B) {
+		for b.Loop() {
+			kernel.LayerNorm(y, x, w, bias, 1e-6, mean, inv)
+		}
+	})
+	b.Run("norm backward", func(b *testing.B) {
+		for b.Loop() {
+			kernel.LayerNormBackward(dx, y, x, w, mean, inv, dw, db)
+		}
+	})
+	h, a, dh2 := randomMat(r, tokens, f, 0), randomMat(r, tokens, f, 0), randomMat(r, tokens, f, 0)
+	for _, f := range activations {
+		b.Run(f.name, func(b *testing.B) {
+			for b.Loop() {
+				f.kind.Apply(a, h)
+			}
+		})
+		b.Run(f.name+" backward", func(b *testing.B) {
+			for b.Loop() {
+				f.kind.Backward(dh2, h, a)
+			}
+		})
+	}
+	q, k, v, o := randomMat(r, tokens, dh, 0), randomMat(r, tokens, dh, 0), randomMat(r, tokens, dh, 0), randomMat(r, tokens, dh, 0)
+	lse, visible := make([]float32, tokens), slices.Repeat([]int32{tokens}, tokens)
+	memory := make([]float32, kernel.KeyValuesSize(tokens, dh))
+	b.Run("attention", func(b *testing.B) {
+		for b.Loop() {
+			for range heads {
+				kv := kernel.NewKeyValues(tokens, dh, memory)
+				kv.Append(k, v)
+				head := kernel.Head{KV: &kv, Visible: visible, Scale: 0.125}
+				head.Attend(o, q, lse)
+			}
+		}
+		reportShare(b, heads*2*tokens*tokens*dh)
+	})
+	b.Run("attention backward", func(b *testing.B) {
+		head := kernel.Head{Visible: visible, Scale: 0.125}
+		dq, dk, dv := clone(o), clone(o), clone(o)
+		for b.Loop() {
+			for range heads {
+				head.AttendBackward(dq, dk, dv, q, k, v, o, o, lse)
+			}
+		}
+		reportShare(b, heads*5*tokens*tokens*dh)
+	})
+	up := kernel.DenseWeight(randomMat(r, f, d, 0))
+	b.Run("up", func(b *testing.B) {
+		for b.Loop() {
+			kernel.MulNT(h, x, up, false)
+		}
+		reportShare(b, tokens*f*d)
+	})
+}
+
 // ViT-B/16 on 224×224 pictures: 12 blocks over 197 tokens each, without the embedding of
 // patches and the head.
 func BenchmarkVisionTransformer(b *testing.B) {
@@ -169,6 +235,7 @@ func BenchmarkVisionTransformer(b *testing.B) {
 	x, n, y := randomMat(r, rows, d, 0), randomMat(r, rows, d, 0), randomMat(r, rows, d, 0)
 	q, k, v, h := randomMat(r, rows, d, 0), randomMat(r, rows, d, 0), randomMat(r, rows, d, 0), randomMat(r, rows, f, 0)
 	ones, zeros := make([]float32, d), make([]float32, d)
+	means, factors := make([]float32, rows), make([]float32, rows)
 	visible := make([]int32, tokens)
 	for i := range visible {
 		visible[i] = tokens
@@ -177,11 +244,7 @@ func BenchmarkVisionTransformer(b *testing.B) {
 		ones[i] = 1
 	}
 	norm := func() {
-		kernel.ParallelRows(rows, func(lo, hi int) {
-			for i := lo; i < hi; i++ {
-				simd.LayerNorm(n.Row(i), x.Row(i), ones, zeros, 1e-6)
-			}
-		})
+		kernel.LayerNorm(n, x, ones, zeros, 1e-6, means, factors)
 	}
 	attend := func(i int) {
 		lo, c := i/heads*tokens, i%heads*dh
@@ -202,11 +265,7 @@ func BenchmarkVisionTransformer(b *testing.B) {
 			kernel.MulNT(x, y, w.o, true)
 			norm()
 			kernel.MulNT(h, n, w.up, false)
-			kernel.ParallelRows(rows, func(lo, hi int) {
-				for i := lo; i < hi; i++ {
-					simd.GELUTanh(h.Row(i), h.Row(i))
-				}
-			})
+			kernel.GELUErf.Apply(h, h)
 			kernel.MulNT(x, h, w.down, true)
 		}
 	}
