@@ -24,6 +24,16 @@ func (t *Tape) Norm(x *Var, n *Norm) *Var {
 	return y
 }
 
+// NormStream is Norm of the residual stream behind a module, which nothing else reads: a
+// tape that does not record normalises x itself and returns it, as Residual does.
+func (t *Tape) NormStream(x *Var, n *Norm) *Var {
+	if n == nil || t.recording {
+		return t.Norm(x, n)
+	}
+	t.normInto(x, x, n)
+	return x
+}
+
 // NormHeads normalises parts of rows: x (T, heads·w), a norm of w values, which are those of
 // a head, or of all heads together → (T, heads·w); nil leaves x as it is.
 func (t *Tape) NormHeads(x *Var, n *Norm) *Var {
