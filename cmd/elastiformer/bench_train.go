@@ -53,16 +53,16 @@ func (o *benchOptions) newTrainer(c *checkpoint) (*distill.Trainer, error) {
 	d.Loss, d.Dense = distill.Loss(o.loss), o.routerGrad == "dense"
 	d.BudgetLow, d.BudgetHigh = benchBudget, benchBudget
 	data := randomWindows{vocabulary: m.Vocabulary, context: o.context, seed: o.seed}
-	return distill.New(m, e, data, nil, d)
+	return distill.New(e, distill.NewLanguage(m, data, nil, o.context), d)
 }
 
 func (o *benchOptions) benchSelectors(c *checkpoint) (*routing.Elastic, error) {
 	if c.elastic == nil {
-		layers := make([]int, c.model.Config.Layers)
+		layers := make([]int, c.config().Layers)
 		for i := range layers {
 			layers[i] = i
 		}
-		return routing.Attach(c.model.Config, c.model.ExpertBlock(), routing.Options{
+		return routing.Attach(c.config(), c.network.Body().ExpertBlock(), routing.Options{
 			Selectors: []routing.Selector{routing.Heads, routing.Experts}, Layers: layers, Compensation: true,
 		})
 	}

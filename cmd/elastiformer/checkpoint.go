@@ -16,9 +16,11 @@ import (
 type checkpoint struct {
 	path    string
 	file    *gguf.File
-	model   *model.Model
-	elastic *routing.Elastic // nil where nothing is attached
-	vocab   *tokenizer.Tokenizer
+	network model.Network
+	model   *model.Model         // the network where it is a language model, else nil
+	encoder *model.Encoder       // the network where it is an encoder of images, else nil
+	elastic *routing.Elastic     // nil where nothing is attached
+	vocab   *tokenizer.Tokenizer // of a language model
 
 	precision precision // of the model
 }
@@ -45,23 +47,46 @@ func openCheckpoint(path, adapter string, pre forcedPre) (c *checkpoint, err err
 		}
 	}()
 	c = &checkpoint{path: path, file: f, precision: precisionF32}
-	if c.model, err = model.Load(f); err != nil {
+	if c.network, err = model.LoadNetwork(f); err != nil {
 		return nil, err
 	}
-	if c.vocab, err = pre.load(f); err != nil {
-		return nil, err
-	}
-	if c.vocab.Size() > c.model.Vocabulary {
-		return nil, inputErrorf("%d tokens in the vocabulary for %d rows of token_embd.weight", c.vocab.Size(), c.model.Vocabulary)
+	c.model, _ = c.network.(*model.Model)
+	c.encoder, _ = c.network.(*model.Encoder)
+	if c.model != nil {
+		if err := c.readVocabulary(pre); err != nil {
+			return nil, err
+		}
 	}
 	if adapter != "" {
 		return c, c.readAdapter(adapter)
 	}
-	c.elastic, err = routing.Read(f, c.model.Config, c.model.ExpertBlock())
+	c.elastic, err = routing.Read(f, c.config(), c.network.Body().ExpertBlock())
 	if errors.Is(err, routing.ErrNotElastic) {
 		err = nil
 	}
 	return c, err
+}
+
+// readVocabulary reads what text becomes.
+func (c *checkpoint) readVocabulary(pre forcedPre) (err error) {
+	if c.vocab, err = pre.load(c.file); err != nil {
+		return err
+	}
+	if c.vocab.Size() > c.model.Vocabulary {
+		return inputErrorf("%d tokens in the vocabulary for %d rows of token_embd.weight", c.vocab.Size(), c.model.Vocabulary)
+	}
+	return nil
+}
+
+// config is the hyperparameters of the network's blocks.
+func (c *checkpoint) config() model.Config { return c.network.Body().Config }
+
+// requireLanguage fails where the network is none of text.
+func (c *checkpoint) requireLanguage(command string) error {
+	if c.model == nil {
+		return inputErrorf("%s: architecture %q is an encoder of images, %s is for language models", c.path, c.config().Architecture, command)
+	}
+	return nil
 }
 
 // readAdapter takes the elastic keys from a side-car, which must have been made for these very tensors.
@@ -71,7 +96,7 @@ func (c *checkpoint) readAdapter(path string) (err error) {
 		return err
 	}
 	defer closeInto(f, &err)
-	if c.elastic, err = routing.Read(f, c.model.Config, c.model.ExpertBlock()); err != nil {
+	if c.elastic, err = routing.Read(f, c.config(), c.network.Body().ExpertBlock()); err != nil {
 		return fmt.Errorf("adapter %s: %w", path, err)
 	}
 	hash, err := routing.HashBase(c.file)

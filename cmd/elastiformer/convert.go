@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/elastiformer/elastiformer/internal/tape"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/model"
 	"github.com/elastiformer/elastiformer/pkg/routing"
@@ -106,11 +105,11 @@ func runConvert(ctx context.Context, opts convertOptions, std streams) (err erro
 	if err := model.CheckFinite(c.file); err != nil {
 		return fmt.Errorf("%s: %w", opts.model, err)
 	}
-	e, err := opts.attach(c.model)
+	e, err := opts.attach(c.network.Body())
 	if err != nil {
 		return err
 	}
-	tryForward(c.model, e)
+	c.network.Try(e.NewPass(routing.TopK, e.Full()))
 	if e.BaseHash, err = routing.HashBase(c.file); err != nil {
 		return err
 	}
@@ -140,7 +139,7 @@ func (o *convertOptions) write(e *routing.Elastic, base *gguf.File) ([]string, e
 }
 
 // attach makes the routers the flags ask for.
-func (o *convertOptions) attach(m *model.Model) (*routing.Elastic, error) {
+func (o *convertOptions) attach(m *model.Blocks) (*routing.Elastic, error) {
 	selectors, err := routing.ParseSelectors(o.routers)
 	if err != nil {
 		return nil, usageErrorf("--routers: %w", err)
@@ -157,6 +156,9 @@ func (o *convertOptions) attach(m *model.Model) (*routing.Elastic, error) {
 			projections = []model.Name{model.Q, model.K, model.V, model.O}
 		}
 	}
+	if m.Ungated && !o.given("lora-on") {
+		projections = slices.DeleteFunc(projections, func(p model.Name) bool { return p == model.Gate })
+	}
 	layers, err := parseLayers(o.layers, m.Config.Layers)
 	if err != nil {
 		return nil, usageErrorf("--layers: %w", err)
@@ -165,13 +167,6 @@ func (o *convertOptions) attach(m *model.Model) (*routing.Elastic, error) {
 		Selectors: selectors, Layers: layers, Experts: o.experts,
 		Compensation: o.compensation, LoRARank: o.loraRank, LoRAOn: projections,
 	})
-}
-
-// tryForward runs one token through the model and its full elastic self; shapes that do not fit would panic here rather
-// than in the middle of a training run.
-func tryForward(m *model.Model, e *routing.Elastic) {
-	t := tape.New(false)
-	m.Logits(t, m.Hidden(t, []int32{0}, tape.NewLayout(1), e.NewPass(routing.TopK, e.Full()), nil))
 }
 
 // parseLayers reads "all", "even" or a list of layers and ranges, both ends included.

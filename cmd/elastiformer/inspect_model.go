@@ -134,7 +134,7 @@ func describePlan(f *gguf.File) (*planEntry, error) {
 	}
 	o := convertOptions{given: func(string) bool { return false }}
 	o.addFlags(pflag.NewFlagSet("convert", pflag.ContinueOnError)) // sets the defaults
-	e, err := o.attach(m)
+	e, err := o.attach(m.Body())
 	if err != nil {
 		return nil, err
 	}

@@ -43,12 +43,12 @@ func (p precision) check() error {
 // use sets the arithmetic of long passes.
 func (c *checkpoint) use(p precision) {
 	if c.precision = p; p == precisionBF16 {
-		c.model.Bfloat16()
+		c.network.Bfloat16()
 	}
 }
 
 // pack prepares the model for passes over few tokens too, in the arithmetic p.
 func (c *checkpoint) pack(p precision) {
 	c.use(p)
-	c.model.Pack(p == precisionInt8)
+	c.network.Pack(p == precisionInt8)
 }

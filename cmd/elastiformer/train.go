@@ -236,7 +236,7 @@ func (t *training) prepare(ctx context.Context) (err error) {
 	if !o.budgetsGiven {
 		o.BudgetLow = max(o.BudgetLow, leastBudget(c, o.Context))
 	}
-	t.trainer, err = distill.New(c.model, c.elastic, t.corpus, heldOut, o.Options)
+	t.trainer, err = distill.New(c.elastic, distill.NewLanguage(c.model, t.corpus, heldOut, o.Context), o.Options)
 	if errors.Is(err, routing.ErrBudget) {
 		return usageErrorf("--budgets %v: %w", &o.budgets, err)
 	}
@@ -291,9 +291,14 @@ func (t *training) run(ctx context.Context) error {
 		if err := t.log.write(m); err != nil {
 			return err
 		}
-		measures := []measure{{"loss", m.Loss}, {"kl", m.KL}}
-		if m.HeldOut != nil {
-			measures = append(measures, measure{"held-out kl", *m.HeldOut})
+		measures := []measure{{"loss", m.Loss}}
+		for _, part := range []struct {
+			name  string
+			value *float64
+		}{{"kl", m.KL}, {"cosine", m.Cosine}, {"held-out kl", m.HeldOutKL}, {"held-out cosine", m.HeldOutCosine}} {
+			if part.value != nil {
+				measures = append(measures, measure{part.name, *part.value})
+			}
 		}
 		done := t.trainer.Steps()
 		speed := float64((done-first)*o.Batch*o.Context) / time.Since(began).Seconds()

@@ -81,16 +81,23 @@ func tokenLoss(d *routing.Decision, weight float64) float64 {
 	for _, r := range d.Chosen {
 		kept[r] = true
 	}
-	rows := 0
-	for _, off := range d.Off {
-		if !off {
-			rows++
+	// span is the rows of a sequence that scores decide on.
+	span := func(s int) (lo, hi int) {
+		lo, hi = d.Layout.Start[s], d.Layout.Start[s+1]
+		if lo == hi || d.Off[lo] {
+			return hi, hi
 		}
+		return min(hi, lo+d.Special), hi
+	}
+	rows := 0
+	for s := range d.Layout.Sequences() {
+		lo, hi := span(s)
+		rows += hi - lo
 	}
 	var loss float64
 	for s := range d.Layout.Sequences() {
-		lo, hi := d.Layout.Start[s], d.Layout.Start[s+1]
-		if lo == hi || d.Off[lo] {
+		lo, hi := span(s)
+		if lo == hi {
 			continue
 		}
 		loss += sequenceLoss(d.Scores, kept, lo, hi, weight/float64(rows)) / float64(rows)

@@ -19,7 +19,7 @@ func TestTrainingInBfloat16(t *testing.T) {
 		o.Steps, o.Validate, o.LearningRate = 40, 40, 1e-2
 		tr := newTrainer(t, m, attach(t, f, m, allSelectors(m.Config.Layers, 16)), randomWindows(newRand(99), m.Vocabulary, 24, 24, 24, 24), o)
 		all := doSteps(t, tr, o.Steps)
-		held[bfloat16] = *all[len(all)-1].HeldOut
+		held[bfloat16] = *all[len(all)-1].HeldOutKL
 	}
 	t.Logf("held-out KL %.4f, in float32 %.4f", held[true], held[false])
 	if difference := math.Abs(held[true]/held[false] - 1); !(difference > 0 && difference < 0.03) {

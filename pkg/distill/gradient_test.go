@@ -98,13 +98,13 @@ func TestStudentGradientOfFamilies(t *testing.T) {
 // with its differences, array by array, along so many directions of each.
 func checkGradient(t *testing.T, tr *Trainer, windows [][]int32, settings []routing.Setting, r *rand.Rand, directions int) {
 	t.Helper()
-	got, decisions := tr.differentiate(windows, settings)
+	got, decisions := tr.differentiate(windowsOf(tr, windows), settings)
 	n := newNaive(tr, windows, settings, decisions)
 	want := n.value()
 	for _, v := range []struct {
 		name      string
 		got, want float64
-	}{{"loss", got.Loss, want.Loss}, {"KL", got.KL, want.KL}, {"balance", got.Balance, want.Balance}, {"BCE", got.BCE, want.BCE}} {
+	}{{"loss", got.Loss, want.Loss}, {"KL", *got.KL, *want.KL}, {"balance", got.Balance, want.Balance}, {"BCE", got.BCE, want.BCE}} {
 		if !closeTo(v.got, v.want, 1e-5) {
 			t.Errorf("%s: got %v, want %v", v.name, v.got, v.want)
 		}
@@ -172,7 +172,7 @@ func TestGradientOfUnitsNotChosen(t *testing.T) {
 		tr := newTrainer(t, m, attach(t, f, m, allSelectors(m.Config.Layers, 6)), nil, o)
 		r := newRand(8)
 		disturb(tr, r, 0.3)
-		_, decisions := tr.differentiate(randomWindows(r, m.Vocabulary, 6, 5, 7, 4), settingsOfAllKinds(tr.elastic))
+		_, decisions := tr.differentiate(windowsOf(tr, randomWindows(r, m.Vocabulary, 6, 5, 7, 4)), settingsOfAllKinds(tr.elastic))
 		for _, d := range decisions {
 			if d.Start == nil {
 				continue

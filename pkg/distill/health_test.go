@@ -41,7 +41,7 @@ func TestHealth(t *testing.T) {
 			tt.spoil(t, tr)
 			s := halfOfAll(tr.elastic)
 			for step := range 3 {
-				_, decisions := tr.differentiate(tr.data.Batch(step), []routing.Setting{s})
+				_, decisions := tr.differentiate(firstBatch(t, tr, step), []routing.Setting{s})
 				tr.Health.observe(decisions)
 			}
 			got := tr.Health.Warnings(tr.elastic)
@@ -79,7 +79,7 @@ func TestHealthOfARun(t *testing.T) {
 	}
 	off := tr.elastic.Full()
 	off.Budget = 0.99
-	_, decisions := tr.differentiate(tr.data.Batch(0), []routing.Setting{off})
+	_, decisions := tr.differentiate(firstBatch(t, tr, 0), []routing.Setting{off})
 	tr.Health.observe(decisions)
 	if got := fmt.Sprint(*tr.Health.worn[place{0, routing.Experts}]); got != rows {
 		t.Errorf("a batch with everything off changed the counts from %s to %s", rows, got)

@@ -14,15 +14,12 @@ import (
 // Loss compares the student's prediction with the teacher's at one position.
 type Loss string
 
-// The losses for language. The first is the default.
+// The losses of language models.
 const (
 	TopKKL    Loss = "kl-topk"    // forward KL on the teacher's best K, all else one bin
 	ForwardKL Loss = "kl"         // KL(teacher ‖ student) over the vocabulary
 	ReverseKL Loss = "reverse-kl" // KL(student ‖ teacher) over the vocabulary
 )
-
-// Losses lists the names of the losses.
-var Losses = []string{string(TopKKL), string(ForwardKL), string(ReverseKL)}
 
 // bestLogits is K of TopKKL: the teacher's 50 best logits.
 const bestLogits = 50
@@ -63,15 +60,11 @@ func headLoss(t *tape.Tape, m *model.Model, student *tape.Var, teacher kernel.Ma
 		both := logits.RowRange(0, 2*(hi-lo))
 		m.Project(both, stack(hidden, teacher.RowRange(lo, hi), student.Mat().RowRange(lo, hi)))
 		p, q := both.RowRange(0, hi-lo), both.RowRange(hi-lo, both.Rows)
-		kernel.ParallelChunks(hi-lo, lossChunk, func(a, b int) {
-			at := positions.Get().(*position)
-			for i := a; i < b; i++ {
-				if capped.Rows > 0 {
-					copy(capped.Row(i), q.Row(i))
-				}
-				losses[lo+i], kls[lo+i] = at.loss(p.Row(i), q.Row(i), o, weights[lo+i])
+		compareRows(p, q, func(at *position, i int, p, q []float32) {
+			if capped.Rows > 0 {
+				copy(capped.Row(i), q)
 			}
-			positions.Put(at)
+			losses[lo+i], kls[lo+i] = at.loss(p, q, o, weights[lo+i])
 		})
 		if student.Grad != nil {
 			m.ProjectBackward(student.GradMat().RowRange(lo, hi), q, capped.RowRange(0, min(capped.Rows, hi-lo)))
@@ -79,9 +72,8 @@ func headLoss(t *tape.Tape, m *model.Model, student *tape.Var, teacher kernel.Ma
 	}
 	for i := range losses {
 		loss += weights[i] * losses[i]
-		kl += kls[i] / float64(n)
 	}
-	return loss, kl
+	return loss, mean(kls)
 }
 
 // headChunk is how many of n positions' logits exist at once: equal parts, as few as
@@ -102,9 +94,9 @@ func stack(dst, a, b kernel.Mat) kernel.Mat {
 	return dst.RowRange(0, 2*a.Rows)
 }
 
-func (o *Options) checkLoss() error {
-	if !slices.Contains(Losses, string(o.Loss)) {
-		return fmt.Errorf("loss %q (known: %v): %w", o.Loss, Losses, ErrOptions)
+func (o *Options) checkLoss(known []string) error {
+	if !slices.Contains(known, string(o.Loss)) {
+		return fmt.Errorf("loss %q (known: %v): %w", o.Loss, known, ErrOptions)
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ type naive struct {
 // newNaive takes the choices of a recorded pass over windows.
 func newNaive(t *Trainer, windows [][]int32, settings []routing.Setting, decisions []routing.Decision) *naive {
 	n := &naive{
-		model: t.model, elastic: t.elastic, options: t.Options, settings: settings,
+		model: t.task.(*language).model, elastic: t.elastic, options: t.Options, settings: settings,
 		chosen: map[place]routing.Decision{}, params: map[string][]float64{}, base: map[*tape.Weight][][]float64{},
 		gains: map[place][][]float64{}, cuts: map[place][]float64{},
 	}
@@ -59,14 +59,15 @@ func newNaive(t *Trainer, windows [][]int32, settings []routing.Setting, decisio
 func (n *naive) value() Metrics {
 	n.balance, n.bce, n.unitsSeen, n.rowSeen = 0, 0, 0, 0
 	var m Metrics
-	var total float64
+	var total, kl float64
 	for _, s := range n.sequence {
 		total += n.weightOf(s)
 	}
 	for i, q := range n.logits(n.hidden(true)) {
 		m.Loss += naiveLoss(n.teacher[i], q, n.options.Loss, n.options.Temperature) * n.weightOf(n.sequence[i]) / total
-		m.KL += naiveLoss(n.teacher[i], q, ForwardKL, 1) / float64(len(n.ids))
+		kl += naiveLoss(n.teacher[i], q, ForwardKL, 1) / float64(len(n.ids))
 	}
+	m.KL = &kl
 	m.Balance, m.BCE = n.balance/float64(max(1, n.unitsSeen)), n.bce/float64(max(1, n.rowSeen))
 	m.Loss += n.options.Balance*m.Balance + n.options.BCE*m.BCE
 	return m
@@ -107,12 +108,10 @@ func (n *naive) hidden(routed bool) [][]float64 {
 
 // module adds a module's contribution to the rows of x.
 func (n *naive) module(x [][]float64, l int, which model.Module, routed bool) {
-	block := &n.model.Layers[l]
+	norm, post := n.model.Layers[l].Norms[which].In, n.model.Layers[l].Norms[which].Out
 	tokens, units, run := routing.AttnTokens, routing.Heads, n.attention
-	norm, post := block.AttentionNorm, block.AttentionPostNorm
 	if which == model.FeedForward {
 		tokens, units, run = routing.MLPTokens, routing.Experts, n.feedForward
-		norm, post = block.FFNNorm, block.FFNPostNorm
 	}
 	in := make([][]float64, len(x))
 	kept := make([]int, len(x))

@@ -77,11 +77,34 @@ func runOptions() Options {
 // newTrainer makes a trainer on random windows; the same arguments give the same run.
 func newTrainer(tb testing.TB, m *model.Model, e *routing.Elastic, heldOut [][]int32, o Options) *Trainer {
 	tb.Helper()
-	t, err := New(m, e, randomData{m.Vocabulary, o}, heldOut, o)
+	t, err := New(e, NewLanguage(m, randomData{m.Vocabulary, o}, heldOut, o.Context), o)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return t
+}
+
+// windowsOf is windows as a batch of a trainer's language model.
+func windowsOf(t *Trainer, windows [][]int32) Batch { return t.task.(*language).join(windows) }
+
+// firstBatch is the inputs of a step.
+func firstBatch(tb testing.TB, t *Trainer, step int) Batch {
+	tb.Helper()
+	b, err := t.task.Batch(step)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+// heldOutKL measures on the held-out windows.
+func heldOutKL(tb testing.TB, t *Trainer) float64 {
+	tb.Helper()
+	d, err := t.validate()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return *d.KL
 }
 
 // doSteps does n steps.
@@ -105,7 +128,7 @@ func snapshot(t *Trainer) string {
 		s += fmt.Sprintf("%s %x\nm %x\nv %x\n", p.Name, p.Data, t.moments[0][i], t.moments[1][i])
 	}
 	if t.best != nil {
-		s += fmt.Sprintf("best %x %x\n", t.best.kl, t.best.values)
+		s += fmt.Sprintf("best %x %x\n", t.best.distance, t.best.values)
 	}
 	return s
 }

@@ -18,13 +18,13 @@ var ErrMismatch = errors.New("saved run does not match")
 
 // Keys of a saved run, beside those of an adapter.
 const (
-	keyStep    = routing.KeyPrefix + "state.step"
-	keyOptions = routing.KeyPrefix + "state.options"
-	keyData    = routing.KeyPrefix + "state.data.sha256"
-	keyHeldOut = routing.KeyPrefix + "state.held_out.sha256"
-	keyBestKL  = routing.KeyPrefix + "state.best.kl"
-	keyBest    = routing.KeyPrefix + "state.best.values"
-	keyMoment  = routing.KeyPrefix + "state.moment."
+	keyStep         = routing.KeyPrefix + "state.step"
+	keyOptions      = routing.KeyPrefix + "state.options"
+	keyData         = routing.KeyPrefix + "state.data.sha256"
+	keyHeldOut      = routing.KeyPrefix + "state.held_out.sha256"
+	keyBestDistance = routing.KeyPrefix + "state.best.distance"
+	keyBest         = routing.KeyPrefix + "state.best.values"
+	keyMoment       = routing.KeyPrefix + "state.moment."
 )
 
 // Save writes the whole state of the run to a side-car adapter, atomically: a run
@@ -43,12 +43,12 @@ func (t *Trainer) Save(path, dataHash string) error {
 	set(keyStep, uint64(t.step))
 	set(keyOptions, t.Options.String())
 	set(keyData, dataHash)
-	set(keyHeldOut, hashWindows(t.heldOut))
+	set(keyHeldOut, t.task.HeldOutHash())
 	for i := range t.moments {
 		set(fmt.Sprint(keyMoment, i+1), flatten(t.moments[i]))
 	}
 	if t.best != nil {
-		set(keyBestKL, t.best.kl)
+		set(keyBestDistance, t.best.distance)
 		set(keyBest, flatten(t.best.values))
 	}
 	if failed != nil {
@@ -71,7 +71,7 @@ func (t *Trainer) Restore(path, dataHash string) (err error) {
 	for _, want := range []struct{ what, key, value string }{
 		{"options", keyOptions, t.Options.String()},
 		{"data", keyData, dataHash},
-		{"held-out data", keyHeldOut, hashWindows(t.heldOut)},
+		{"held-out data", keyHeldOut, t.task.HeldOutHash()},
 		{"base", routing.KeyPrefix + "base.sha256", t.elastic.BaseHash},
 	} {
 		got, err := f.String(want.key)
@@ -119,12 +119,12 @@ func (t *Trainer) restore(f *gguf.File) error {
 
 // restoreBest reads the best so far, nil if there is none.
 func (t *Trainer) restoreBest(f *gguf.File) (*best, error) {
-	if _, ok := f.Value(keyBestKL); !ok {
+	if _, ok := f.Value(keyBestDistance); !ok {
 		return nil, nil
 	}
 	var kept best
 	var err error
-	if kept.kl, err = f.Float(keyBestKL); err != nil {
+	if kept.distance, err = f.Float(keyBestDistance); err != nil {
 		return nil, fmt.Errorf("distill: saved run: %w", err)
 	}
 	if kept.values, err = t.split(f, keyBest); err != nil {

@@ -269,7 +269,7 @@ func TestRestoreRefusesDamagedKeys(t *testing.T) {
 		{keyMoment + "2", with(0, all-1), ErrMismatch},
 		{keyMoment + "2", with(0, all+1), ErrMismatch},
 		{keyMoment + "1", with(nan, all), gguf.ErrKeyRange},
-		{keyBestKL, "good", gguf.ErrKeyType},
+		{keyBestDistance, "good", gguf.ErrKeyType},
 		{keyBest, nil, gguf.ErrKeyMissing},
 		{keyBest, with(inf, all), gguf.ErrKeyRange},
 		{weight, nil, ErrMismatch},

@@ -10,30 +10,24 @@ import (
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/internal/tape"
-	"github.com/elastiformer/elastiformer/pkg/model"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
 // ErrNotFinite says that the loss or its gradient became NaN or infinite.
 var ErrNotFinite = errors.New("loss is not finite")
 
-// Data gives the windows of a training step, a function of the step alone.
-type Data interface {
-	// Batch returns the windows of a step, from 0: token ids (Batch, Context).
-	Batch(step int) [][]int32
-}
-
 // Metrics is what one step of training measured.
 type Metrics struct {
 	Step         int     `json:"step"`
 	Loss         float64 `json:"loss"` // everything that was minimised
-	KL           float64 `json:"kl"`   // mean over the batch's budgets, nats per token
+	Distance             // mean over the batch's budgets
 	Balance      float64 `json:"balance"`
 	BCE          float64 `json:"bce"`
 	LearningRate float64 `json:"lr"`
 	GradientNorm float64 `json:"gradient_norm"` // before clipping
-	// HeldOut is the mean KL on held-out windows, in the steps that measure it.
-	HeldOut *float64 `json:"held_out_kl,omitempty"`
+	// The same on held-out inputs, in the steps that measure it.
+	HeldOutKL     *float64 `json:"held_out_kl,omitempty"`
+	HeldOutCosine *float64 `json:"held_out_cosine,omitempty"`
 }
 
 // Trainer trains what is attached to a model.
@@ -41,10 +35,8 @@ type Trainer struct {
 	Options Options
 	Health  Health
 
-	model   *model.Model
 	elastic *routing.Elastic
-	data    Data
-	heldOut [][]int32
+	task    Task
 
 	params           []routing.Parameter
 	moments          [2][][]float32 // of every parameter, its shape: AdamW's m and v
@@ -54,10 +46,10 @@ type Trainer struct {
 	work             [2]tape.MACs // forward work of the last step: teacher, student
 }
 
-// best is the parameters that did best on held-out windows.
+// best is the parameters that did best on held-out inputs.
 type best struct {
-	kl     float64
-	values [][]float32 // of every parameter, its shape
+	distance float64
+	values   [][]float32 // of every parameter, its shape
 }
 
 // budgetStream sets the random stream of the budgets apart from others that derive from
@@ -65,19 +57,18 @@ type best struct {
 const budgetStream = 0x62756467 << 32
 
 // New prepares a run: it checks the options and draws the first values of routers that
-// are still zero. heldOut may be empty; its windows have the options' context.
-func New(m *model.Model, e *routing.Elastic, data Data, heldOut [][]int32, o Options) (*Trainer, error) {
-	if err := o.Check(); err != nil {
+// are still zero. The task's sequences have the options' context.
+func New(e *routing.Elastic, task Task, o Options) (*Trainer, error) {
+	if err := errors.Join(o.Check(), task.Check(&o)); err != nil {
 		return nil, fmt.Errorf("distill: %w", err)
 	}
 	if _, err := e.Solve(o.BudgetLow, o.Context, routing.TopK); err != nil {
 		return nil, fmt.Errorf("distill: %w", err)
 	}
-	m.UseContext(o.Context)
 	e.Initialise(o.Seed)
 	e.WantGradients()
 	t := &Trainer{
-		Options: o, model: m, elastic: e, data: data, heldOut: heldOut,
+		Options: o, elastic: e, task: task,
 		params: e.Parameters(), teacher: tape.New(false), student: tape.New(true),
 	}
 	for _, p := range t.params {
@@ -103,12 +94,15 @@ func (t *Trainer) MACs() (teacher, student tape.MACs) { return t.work[0], t.work
 // updated unless it was the held-out measurement that failed, or ErrBudget.
 func (t *Trainer) Step() (Metrics, error) {
 	o := &t.Options
-	windows := t.data.Batch(t.step)
-	settings, err := t.settings(len(windows))
+	batch, err := t.task.Batch(t.step)
 	if err != nil {
 		return Metrics{}, fmt.Errorf("distill: step %d: %w", t.step+1, err)
 	}
-	metrics, decisions := t.differentiate(windows, settings)
+	settings, err := t.settings(batch.Layout().Sequences())
+	if err != nil {
+		return Metrics{}, fmt.Errorf("distill: step %d: %w", t.step+1, err)
+	}
+	metrics, decisions := t.differentiate(batch, settings)
 	metrics.Step, metrics.LearningRate = t.step+1, o.rate(t.step)
 	if !isFinite(metrics.Loss) || !isFinite(metrics.GradientNorm) {
 		return metrics, fmt.Errorf("distill: step %d: %w", t.step+1, ErrNotFinite)
@@ -116,19 +110,19 @@ func (t *Trainer) Step() (Metrics, error) {
 	t.Health.observe(decisions)
 	t.update(metrics)
 	t.step++
-	if o.Validate > 0 && len(t.heldOut) > 0 && (t.step%o.Validate == 0 || t.Done()) {
-		kl := t.validate()
-		if !isFinite(kl) {
-			return metrics, fmt.Errorf("distill: step %d: held-out windows: %w", t.step, ErrNotFinite)
+	if o.Validate > 0 && t.task.HeldOutSequences() > 0 && (t.step%o.Validate == 0 || t.Done()) {
+		heldOut, err := t.validate()
+		if err != nil {
+			return metrics, fmt.Errorf("distill: step %d: held-out inputs: %w", t.step, err)
 		}
-		metrics.HeldOut = &kl
+		metrics.HeldOutKL, metrics.HeldOutCosine = heldOut.KL, heldOut.Cosine
 	}
 	return metrics, nil
 }
 
-// differentiate computes the loss on windows, each under its setting, and the loss's
-// gradient by every parameter.
-func (t *Trainer) differentiate(windows [][]int32, settings []routing.Setting) (Metrics, []routing.Decision) {
+// differentiate computes the loss on a batch, each sequence under its setting, and the
+// loss's gradient by every parameter.
+func (t *Trainer) differentiate(batch Batch, settings []routing.Setting) (Metrics, []routing.Decision) {
 	o := &t.Options
 	for _, p := range t.params {
 		clear(p.Grad)
@@ -136,7 +130,8 @@ func (t *Trainer) differentiate(windows [][]int32, settings []routing.Setting) (
 	pass := t.elastic.NewPass(routing.TopK, settings...)
 	pass.Dense = o.Dense
 	var m Metrics
-	m.Loss, m.KL = t.forward(windows, pass, t.student, o.weights(settings))
+	m.Distance = t.forward(batch, pass, t.student, o.weights(settings))
+	m.Loss = m.Distance.Loss
 	t.work = [2]tape.MACs{t.teacher.MACs, t.student.MACs}
 	m.Balance, m.BCE = auxiliary(pass.Decisions, o)
 	m.Loss += o.Balance*m.Balance + o.BCE*m.BCE
@@ -145,39 +140,16 @@ func (t *Trainer) differentiate(windows [][]int32, settings []routing.Setting) (
 	return m, pass.Decisions
 }
 
-// forward runs teacher and student over windows and applies the loss, in which each
-// window has its weight.
-func (t *Trainer) forward(windows [][]int32, pass *routing.Pass, student *tape.Tape, weights []float64) (loss, kl float64) {
-	ids, l := tape.Join(windows)
+// forward runs teacher and student over a batch and compares them, each sequence with its
+// weight in the loss.
+func (t *Trainer) forward(batch Batch, pass *routing.Pass, student *tape.Tape, weights []float64) Distance {
 	t.teacher.Reset()
-	want := t.model.Hidden(t.teacher, ids, l, nil, nil)
+	want := batch.Hidden(t.teacher, nil)
 	student.Reset()
-	got := t.model.Hidden(student, ids, l, pass, nil)
-	head := t.model.HeadMACs(len(ids))
-	t.teacher.MACs[tape.WorkHead] += head
-	student.MACs[tape.WorkHead] += head
-	return headLoss(student, t.model, got, want.Mat(), perPosition(l, weights), &t.Options, headChunk(len(ids), t.model.Vocabulary))
-}
-
-// perPosition gives every position its sequence's weight, scaled so that all sum to 1.
-// A single weight is for all sequences, and without any all positions count alike.
-func perPosition(l *tape.Layout, weights []float64) []float64 {
-	out := make([]float64, l.Rows())
-	var sum float64
-	for s := range l.Sequences() {
-		w := 1.0
-		if len(weights) > 1 {
-			w = weights[s]
-		}
-		for r := l.Start[s]; r < l.Start[s+1]; r++ {
-			out[r] = w
-			sum += w
-		}
-	}
-	for r := range out {
-		out[r] /= sum
-	}
-	return out
+	got := batch.Hidden(student, pass)
+	return batch.Distance(&Comparison{
+		Options: &t.Options, TeacherTape: t.teacher, StudentTape: student, Teacher: want, Student: got, Weights: weights,
+	})
 }
 
 // settings draws a budget and a split for every sequence of the step: the smallest
@@ -226,11 +198,10 @@ func (t *Trainer) update(m Metrics) {
 	}
 }
 
-// validate measures the mean KL on the held-out windows over three budgets of the
+// validate measures the mean distance on the held-out inputs over three budgets of the
 // range (the least, the middle, three quarters) and keeps the parameters that do best.
-func (t *Trainer) validate() float64 {
+func (t *Trainer) validate() (sum Distance, err error) {
 	o := &t.Options
-	var sum float64
 	budgets := []float64{0, 0.5, 0.75}
 	plain := tape.New(false)
 	for _, f := range budgets {
@@ -238,19 +209,25 @@ func (t *Trainer) validate() float64 {
 		if err != nil {
 			panic("distill: a budget above the least within reach cannot be reached")
 		}
-		for at := 0; at < len(t.heldOut); at += o.Batch {
-			part := t.heldOut[at:min(len(t.heldOut), at+o.Batch)]
-			_, kl := t.forward(part, t.elastic.NewPass(routing.TopK, s), plain, nil)
-			sum += kl * float64(len(part)) / float64(len(t.heldOut)*len(budgets))
+		for batch, err := range t.task.HeldOut(o.Batch) {
+			if err != nil {
+				return sum, err
+			}
+			share := float64(batch.Layout().Sequences()) / float64(t.task.HeldOutSequences()*len(budgets))
+			sum.add(t.forward(batch, t.elastic.NewPass(routing.TopK, s), plain, nil), share)
 		}
 	}
-	if isFinite(sum) && (t.best == nil || sum < t.best.kl) {
-		t.best = &best{kl: sum}
+	distance := sum.criterion()
+	if !isFinite(distance) {
+		return sum, ErrNotFinite
+	}
+	if t.best == nil || distance < t.best.distance {
+		t.best = &best{distance: distance}
 		for _, p := range t.params {
 			t.best.values = append(t.best.values, append([]float32(nil), p.Data...))
 		}
 	}
-	return sum
+	return sum, nil
 }
 
 // Finish puts the best parameters in place, measures the plan and calibrates the
@@ -264,10 +241,10 @@ func (t *Trainer) Finish(ctx context.Context, dataHash string) error {
 	// What the steps kept in memory to go back is not needed any more, and is most of it.
 	t.student, t.teacher = tape.New(true), tape.New(false)
 	debug.FreeOSMemory()
-	if err := t.plan(ctx, t.windows(min(planTokens, t.Options.Steps*t.Options.Batch*t.Options.Context))); err != nil {
+	if err := t.plan(ctx); err != nil {
 		return err
 	}
-	if err := t.elastic.Calibrate(ctx, t.model, t.windows(calibrationTokens)); err != nil {
+	if err := t.task.Calibrate(ctx, t.elastic); err != nil {
 		return err
 	}
 	t.elastic.Table = nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/internal/tape"
+	"github.com/elastiformer/elastiformer/pkg/model"
 	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
@@ -35,9 +36,9 @@ func TestLossFalls(t *testing.T) {
 			o.Steps, o.Validate, o.LearningRate, o.Loss, o.Dense = 40, 40, 1e-2, tt.loss, tt.dense
 			heldOut := randomWindows(newRand(99), m.Vocabulary, 24, 24, 24, 24)
 			tr := newTrainer(t, m, attach(t, f, m, a), heldOut, o)
-			before := tr.validate()
+			before := heldOutKL(t, tr)
 			all := doSteps(t, tr, o.Steps)
-			after := *all[len(all)-1].HeldOut
+			after := *all[len(all)-1].HeldOutKL
 			t.Logf("held-out KL %.3f → %.3f", before, after)
 			if !(after < tt.left*before) {
 				t.Errorf("held-out KL went from %v to %v in %d steps", before, after, o.Steps)
@@ -212,7 +213,7 @@ func TestNotFinite(t *testing.T) {
 		tr := newTrainer(t, m, attach(t, f, m, allSelectors(m.Config.Layers, 6)), nil, o)
 		doSteps(t, tr, 1)
 		before := snapshot(tr)
-		w := &m.Layers[1].FFNNorm.W.Data[3]
+		w := &m.Layers[1].Norms[model.FeedForward].In.W.Data[3]
 		good := *w
 		*w = bad
 		for range 2 {
@@ -241,7 +242,7 @@ func TestNotFiniteHeldOut(t *testing.T) {
 	o := runOptions()
 	o.Validate = 2
 	bad := [][]int32{slices.Repeat([]int32{int32(m.Vocabulary - 1)}, o.Context)}
-	tr, err := New(m, attach(t, f, m, allSelectors(m.Config.Layers, 6)), randomData{m.Vocabulary - 1, o}, bad, o)
+	tr, err := New(attach(t, f, m, allSelectors(m.Config.Layers, 6)), NewLanguage(m, randomData{m.Vocabulary - 1, o}, bad, o.Context), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +251,7 @@ func TestNotFiniteHeldOut(t *testing.T) {
 		t.Errorf("got error %v, want %v", err, ErrNotFinite)
 	}
 	if tr.best != nil {
-		t.Errorf("kept parameters of held-out KL %v as the best", tr.best.kl)
+		t.Errorf("kept parameters of held-out KL %v as the best", tr.best.distance)
 	}
 }
 
@@ -262,7 +263,7 @@ func TestFinishTakesTheBest(t *testing.T) {
 	tr := newTrainer(t, m, attach(t, f, m, allSelectors(m.Config.Layers, 6)), randomWindows(newRand(97), m.Vocabulary, 24, 24), o)
 	least := math.Inf(1)
 	for _, metrics := range doSteps(t, tr, o.Steps) {
-		least = min(least, *metrics.HeldOut)
+		least = min(least, *metrics.HeldOutKL)
 	}
 	random := newRand(98)
 	for _, p := range tr.params { // the last parameters are the worst
@@ -270,17 +271,17 @@ func TestFinishTakesTheBest(t *testing.T) {
 			p.Data[i] = float32(100 * random.NormFloat64())
 		}
 	}
-	if kl := tr.validate(); !(kl > least) {
+	if kl := heldOutKL(t, tr); !(kl > least) {
 		t.Fatalf("held-out KL of spoiled parameters is %v, of the best %v: the test shows nothing", kl, least)
 	}
-	if tr.best.kl != least {
-		t.Errorf("the best has held-out KL %v, want %v", tr.best.kl, least)
+	if tr.best.distance != least {
+		t.Errorf("the best has held-out KL %v, want %v", tr.best.distance, least)
 	}
 	if err := tr.Finish(t.Context(), "hash of the data"); err != nil {
 		t.Fatal(err)
 	}
 	tr.elastic.Plan = routing.Plan{} // which Finish measured, and the runs before had none
-	if got := tr.validate(); got != least {
+	if got := heldOutKL(t, tr); got != least {
 		t.Errorf("after Finish: held-out KL %v, want %v", got, least)
 	}
 	want := routing.Training{Steps: o.Steps, Seed: o.Seed, Options: o.String(), DataHash: "hash of the data", InstructionSet: kernel.InstructionSet()}
@@ -311,6 +312,7 @@ func TestMACs(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
+	f, m := modeltest.Open(t, tiny)
 	good := Defaults()
 	if err := good.Check(); err != nil {
 		t.Errorf("the defaults: %v", err)
@@ -341,18 +343,17 @@ func TestOptions(t *testing.T) {
 	} {
 		o := Defaults()
 		set(&o)
-		if err := o.Check(); !errors.Is(err, ErrOptions) {
+		if err := errors.Join(o.Check(), NewLanguage(m, nil, nil, 8).Check(&o)); !errors.Is(err, ErrOptions) {
 			t.Errorf("%s: got error %v, want %v", name, err, ErrOptions)
 		}
 	}
-	f, m := modeltest.Open(t, tiny)
 	o := runOptions()
 	o.BudgetLow = 0.001
-	if _, err := New(m, attach(t, f, m, allSelectors(m.Config.Layers, 6)), nil, nil, o); !errors.Is(err, routing.ErrBudget) {
+	if _, err := New(attach(t, f, m, allSelectors(m.Config.Layers, 6)), NewLanguage(m, nil, nil, o.Context), o); !errors.Is(err, routing.ErrBudget) {
 		t.Errorf("a budget out of reach: got error %v, want %v", err, routing.ErrBudget)
 	}
 	o.BudgetLow, o.Loss = 0.4, "mse"
-	if _, err := New(m, attach(t, f, m, allSelectors(m.Config.Layers, 6)), nil, nil, o); !errors.Is(err, ErrOptions) {
+	if _, err := New(attach(t, f, m, allSelectors(m.Config.Layers, 6)), NewLanguage(m, nil, nil, o.Context), o); !errors.Is(err, ErrOptions) {
 		t.Errorf("an unknown loss: got error %v, want %v", err, ErrOptions)
 	}
 }

@@ -75,22 +75,33 @@ type run struct {
 	teacher, student *tape.Tape
 	students         []*student
 	loss             losses
-	seconds          float64
-	blocks, total    int64 // the teacher's multiply-accumulates
-	tokens           int   // tokens read
+	spent                // by the teacher
+	tokens           int // tokens read
+}
+
+// spent is the time and work of some passes.
+type spent struct {
+	seconds       float64
+	blocks, total int64 // multiply-accumulates, in the blocks and in all
+}
+
+// add adds the pass that a tape has just made.
+func (s *spent) add(t *tape.Tape, seconds float64) {
+	s.seconds += seconds
+	s.blocks += t.MACs.Blocks()
+	s.total += t.MACs.Total()
 }
 
 // student is the elastic model at one budget.
 type student struct {
-	budget        float64
-	elastic       *routing.Elastic
-	setting       routing.Setting
-	pass          *routing.Pass // nil for a model without routers
-	loss          losses
-	kl            []float64 // per scored position
-	agree         int
-	seconds       float64
-	blocks, total int64
+	budget  float64
+	elastic *routing.Elastic
+	setting routing.Setting
+	pass    *routing.Pass // nil for a model without routers
+	loss    losses
+	kl      []float64 // per scored position, or picture
+	agree   int
+	spent
 }
 
 func newRun(m *model.Model, e *routing.Elastic, length int, o Options) (*run, error) {
@@ -181,18 +192,14 @@ func (r *run) batch(windows [][]int32) error {
 		next[i] = ids[row+1]
 	}
 	want, seconds := r.forward(r.teacher, ids, l, nil)
-	r.seconds += seconds
-	r.blocks += r.teacher.MACs.Blocks()
-	r.total += r.teacher.MACs.Total()
+	r.spent.add(r.teacher, seconds)
 	r.tokens += len(ids)
 	if !r.loss.add(want, next) {
 		return fmt.Errorf("eval: teacher: %w", ErrNotFinite)
 	}
 	for _, s := range r.students {
 		got, seconds := r.forward(r.student, ids, l, s.router())
-		s.seconds += seconds
-		s.blocks += r.student.MACs.Blocks()
-		s.total += r.student.MACs.Total()
+		s.spent.add(r.student, seconds)
 		if !s.loss.add(got, next) {
 			return fmt.Errorf("eval: budget %v: %w", s.budget, ErrNotFinite)
 		}
@@ -240,13 +247,20 @@ func (r *run) report(windows int) *Report {
 			Capacities: Shares{1, 1, 1, 1}, Used: Shares{1, 1, 1, 1},
 		}
 		if s.pass != nil {
-			result.Capacities = sharesOf(func(sel routing.Selector) float64 { return s.elastic.Capacities(&s.setting)[sel] })
-			result.Used = sharesOf(s.pass.Used.Share)
+			result.Capacities, result.Used = s.capacities(), s.used()
 		}
 		rep.Results = append(rep.Results, result)
 	}
 	return rep
 }
+
+// capacities are the shares that the setting asks for, used those that were kept.
+func (s *student) capacities() Shares {
+	c := s.elastic.Capacities(&s.setting)
+	return sharesOf(func(sel routing.Selector) float64 { return c[sel] })
+}
+
+func (s *student) used() Shares { return sharesOf(s.pass.Used.Share) }
 
 func sharesOf(share func(routing.Selector) float64) Shares {
 	return Shares{

@@ -281,7 +281,7 @@ func TestNotFinite(t *testing.T) {
 	o := eval.Options{Budgets: []float64{0.5}}
 
 	m, e := student(t, 16)
-	m.Layers[1].FFNNorm.W.Data[3] = nan
+	m.Layers[1].Norms[model.FeedForward].In.W.Data[3] = nan
 	if _, err := eval.Language(t.Context(), m, e, batch(m), o); !errors.Is(err, eval.ErrNotFinite) {
 		t.Errorf("NaN in the model: got %v, want ErrNotFinite", err)
 	}

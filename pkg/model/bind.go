@@ -40,14 +40,15 @@ func (b *binder) has(name string) bool {
 func (b *binder) layer(c *Config, i int) Layer {
 	prefix := fmt.Sprintf("blk.%d.", i)
 	var l Layer
+	attention, feedForward := &l.Norms[Attention], &l.Norms[FeedForward]
 	if !c.family.bare {
-		l.AttentionNorm = b.norm(prefix+"attn_norm.weight", c.Width, c)
-		l.FFNNorm = b.norm(prefix+"ffn_norm.weight", c.Width, c)
+		attention.In = b.norm(prefix+"attn_norm.weight", c.Width, c)
+		feedForward.In = b.norm(prefix+"ffn_norm.weight", c.Width, c)
 	}
 	l.Attention = b.attention(c, i, prefix)
 	if c.family.postNorms {
-		l.AttentionPostNorm = b.norm(prefix+"post_attention_norm.weight", c.Width, c)
-		l.FFNPostNorm = b.norm(prefix+"post_ffw_norm.weight", c.Width, c)
+		attention.Out = b.norm(prefix+"post_attention_norm.weight", c.Width, c)
+		feedForward.Out = b.norm(prefix+"post_ffw_norm.weight", c.Width, c)
 	}
 	if c.Mixture.Experts > 0 {
 		l.Mixture = b.mixture(c, prefix)

@@ -19,7 +19,7 @@ var (
 	ErrNotFinite = errors.New("weight is not finite")
 )
 
-// Config holds the hyperparameters of a decoder, all layers alike but for Sliding.
+// Config holds the hyperparameters of a network's blocks, all layers alike but for Sliding.
 type Config struct {
 	Architecture string
 	Layers       int     // L
@@ -28,11 +28,15 @@ type Config struct {
 	KVHeads      int     // K, a divisor of H
 	HeadDim      int     // Dh, not always D/H
 	FeedForward  int     // F
-	Vocabulary   int     // V
+	Vocabulary   int     // V; 0 for an encoder
 	Context      int     // tokens the model was trained for
-	Epsilon      float32 // of the RMS norms
+	Epsilon      float32 // of the norms
 	Rope         RopeConfig
 	Mixture      Mixture
+
+	Bidirectional bool // every token sees every other: an encoder
+	Special       int  // tokens at the start of a sequence that are no part of the input, such as an encoder's class token: none is ever dropped
+	Ungated       bool // feed-forward modules have no gate
 
 	Window  int    // positions that a token of a sliding layer sees, its own the last
 	Sliding []bool // (L) layers that slide; nil: none

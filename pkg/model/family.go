@@ -15,6 +15,7 @@ type family struct {
 	halves      bool            // rotary pairs (i, i+n/2) of a head, NEOX, instead of (2i, 2i+1)
 	bare        bool            // modules read the stream as it is, without a norm
 	postNorms   bool            // norms of what the modules give
+	sumNorms    bool            // norms of the stream behind each module, and none elsewhere: "post-norm"
 	headNorms   headNorms       // norms of queries and keys
 	activation  tape.Activation // of the gate
 	embedding   func(width int) float32

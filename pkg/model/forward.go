@@ -5,41 +5,6 @@ import (
 	"github.com/elastiformer/elastiformer/internal/tape"
 )
 
-// Module is one of the two modules of a block.
-type Module int
-
-// The modules of a block.
-const (
-	Attention Module = iota
-	FeedForward
-)
-
-// Name names a projection of a block.
-type Name int
-
-// The projections of a block.
-const (
-	Q Name = iota
-	K
-	V
-	O
-	Gate
-	Up
-	Down
-	Names // how many there are
-)
-
-// Router decides what a forward pass computes. n is a module's input, normed where its
-// family norms it, of shape (T, D) and l its layout. nil from any method means everything, at weight one.
-type Router interface {
-	// Rows chooses the tokens that enter a module.
-	Rows(t *tape.Tape, layer int, m Module, n *tape.Var, l *tape.Layout) *tape.Rows
-	// Units chooses the heads or experts of each token that entered.
-	Units(t *tape.Tape, layer int, m Module, n *tape.Var, l *tape.Layout) *tape.Units
-	// LowRank is the adapter beside a projection.
-	LowRank(layer int, p Name) *tape.LowRankFactors
-}
-
 // Cache holds the keys and values of one sequence, layer by layer, for decoding token
 // by token.
 type Cache struct {
@@ -63,14 +28,7 @@ func (c *Cache) Reset() {
 // are one sequence that continues it, and l must be tape.Continue(cache.Tokens, T).
 func (m *Model) Hidden(t *tape.Tape, ids []int32, l *tape.Layout, r Router, cache *Cache) *tape.Var {
 	x := m.embed(t, ids)
-	for i := range m.Layers {
-		var c *tape.Cache
-		if cache != nil {
-			c = &cache.layers[i]
-		}
-		x = m.step(t, i, Attention, x, l, r, c)
-		x = m.step(t, i, FeedForward, x, l, r, nil)
-	}
+	x = m.run(t, x, l, r, cache)
 	if cache != nil {
 		cache.Tokens += len(ids)
 	}
@@ -125,70 +83,4 @@ func scale(x kernel.Mat, factor float32) {
 			}
 		})
 	}
-}
-
-// step is module; without recording, which changes the stream in place, the memory a
-// module needs is used again by the next.
-func (m *Model) step(t *tape.Tape, layer int, which Module, x *tape.Var, l *tape.Layout, r Router, c *tape.Cache) *tape.Var {
-	mark := t.Mark()
-	x = m.module(t, layer, which, x, l, r, c)
-	t.Release(mark)
-	return x
-}
-
-// module runs one module with its norm and residual: x (T, D) → (T, D).
-func (m *Model) module(t *tape.Tape, layer int, which Module, x *tape.Var, l *tape.Layout, r Router, c *tape.Cache) *tape.Var {
-	block := &m.Layers[layer]
-	norm, post, run := block.AttentionNorm, block.AttentionPostNorm, m.attention
-	if which == FeedForward {
-		norm, post, run = block.FFNNorm, block.FFNPostNorm, m.feedForward
-	}
-	n := t.Norm(x, norm)
-	var choice *tape.Rows
-	if r != nil {
-		choice = r.Rows(t, layer, which, n, l)
-	}
-	if choice != nil {
-		if len(choice.Kept) == 0 {
-			return t.Residual(x, t.NewVar(0, x.Cols, false), choice)
-		}
-		n, l = t.Gather(n, choice.Kept), choice.Layout
-	}
-	y := t.Norm(run(t, layer, n, l, r, c), post)
-	return t.Residual(x, t.Scale(y, m.ResidualScale), choice)
-}
-
-func (m *Model) attention(t *tape.Tape, layer int, n *tape.Var, l *tape.Layout, r Router, c *tape.Cache) *tape.Var {
-	b := m.Layers[layer].Attention
-	var units *tape.Units
-	if r != nil {
-		units = r.Units(t, layer, Attention, n, l)
-		b.Q.Low, b.K.Low = r.LowRank(layer, Q), r.LowRank(layer, K)
-		b.V.Low, b.O.Low = r.LowRank(layer, V), r.LowRank(layer, O)
-	}
-	if units != nil {
-		y := t.SelectedAttention(n, &b, l, units, c)
-		t.Compensate(y, units)
-		return y
-	}
-	q, k, v := t.Queries(n, &b, l), t.Keys(n, &b, l), t.Linear(n, b.V, l, tape.WorkProjection)
-	return t.Linear(t.Attention(q, k, v, b.Attending, l, c), b.O, l, tape.WorkProjection)
-}
-
-func (m *Model) feedForward(t *tape.Tape, layer int, n *tape.Var, l *tape.Layout, r Router, _ *tape.Cache) *tape.Var {
-	if x := m.Layers[layer].Mixture; x != nil {
-		return t.Mixture(n, x, l)
-	}
-	b := m.Layers[layer].FFN
-	var units *tape.Units
-	if r != nil {
-		units = r.Units(t, layer, FeedForward, n, l)
-		b.Gate.Low, b.Up.Low, b.Down.Low = r.LowRank(layer, Gate), r.LowRank(layer, Up), r.LowRank(layer, Down)
-	}
-	if units != nil {
-		y := t.SelectedFeedForward(n, &b, l, units)
-		t.Compensate(y, units)
-		return y
-	}
-	return t.FeedForward(n, &b, l)
 }

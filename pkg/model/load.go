@@ -7,26 +7,13 @@ import (
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 )
 
-// Layer is one transformer block. A norm that its family does not have is nil.
-type Layer struct {
-	AttentionNorm, FFNNorm         *tape.Norm // of what a module reads, (1, D)
-	AttentionPostNorm, FFNPostNorm *tape.Norm // of what it gives, (1, D)
-
-	Attention tape.AttentionBlock
-	FFN       tape.FeedForwardBlock // empty where Mixture is in its place
-	Mixture   *tape.MixtureBlock    // experts of the checkpoint's own, or nil
-}
-
 // Model is a decoder bound to the tensors of an open file.
 type Model struct {
-	Config
-	Embedding  *tape.Weight // (V, D)
-	Layers     []Layer
+	Blocks
+	Embedding  *tape.Weight    // (V, D)
 	OutputNorm *tape.Norm      // (1, D)
 	Output     tape.Projection // (V, D), the embedding where the file has no output.weight
 
-	file        *gguf.File
-	tensors     map[*tape.Weight]*gguf.Tensor
 	long, short []float32 // (pairs) rotary factors of longrope, or nil
 	lookups     bool      // packed, and the embedding serves for looking up alone
 }
@@ -41,7 +28,7 @@ func Load(f *gguf.File) (*Model, error) {
 	}
 	b := binder{file: f, tensors: map[*tape.Weight]*gguf.Tensor{}, bound: map[string]bool{}}
 	m := &Model{
-		Config: c, file: f, tensors: b.tensors,
+		Blocks: Blocks{Config: c, file: f, tensors: b.tensors},
 
 		Embedding:  b.weight("token_embd.weight", c.Vocabulary, c.Width),
 		OutputNorm: b.norm("output_norm.weight", c.Width, &c),
@@ -79,10 +66,7 @@ func Load(f *gguf.File) (*Model, error) {
 // times the speed. The gradients of a packed model are those of the weights as they are
 // in the file, and cost the memory of both.
 func (m *Model) Pack(integers bool) {
-	m.eachProjection(func(w *tape.Weight) {
-		t := m.tensors[w]
-		w.Pack(integers, func() { m.file.Release(t) })
-	})
+	m.eachProjection(func(w *tape.Weight) { m.pack(w, integers) })
 	m.lookups = m.Output.W != m.Embedding
 }
 
@@ -94,40 +78,6 @@ func (m *Model) Bfloat16() { m.eachProjection(func(w *tape.Weight) { w.Bfloat16(
 
 // eachProjection calls f for the weight of every projection, the output head last.
 func (m *Model) eachProjection(f func(w *tape.Weight)) {
-	for i := range m.Layers {
-		l := &m.Layers[i]
-		for _, p := range []tape.Projection{l.Attention.Q, l.Attention.K, l.Attention.V, l.Attention.O} {
-			f(p.W)
-		}
-		for _, b := range l.gated() {
-			f(b.Gate.W)
-			f(b.Up.W)
-			f(b.Down.W)
-		}
-	}
+	m.Blocks.eachProjection(f)
 	f(m.Output.W)
-}
-
-// gated lists the gated blocks of a layer's feed-forward.
-func (l *Layer) gated() []*tape.FeedForwardBlock {
-	switch {
-	case l.Mixture == nil:
-		return []*tape.FeedForwardBlock{&l.FFN}
-	case l.Mixture.Shared == nil:
-		return []*tape.FeedForwardBlock{&l.Mixture.Experts}
-	}
-	return []*tape.FeedForwardBlock{&l.Mixture.Experts, l.Mixture.Shared}
-}
-
-// ExpertBlock is what the width of an expert should be a multiple of: the longest block
-// of the down projections, whose columns the experts divide. Others are computed just as
-// well, but not by integer products, and decode values that they do not use.
-func (m *Model) ExpertBlock() int {
-	n := 1
-	for i := range m.Layers {
-		if m.Layers[i].Mixture == nil {
-			n = max(n, m.Layers[i].FFN.Down.W.BlockLen())
-		}
-	}
-	return n
 }

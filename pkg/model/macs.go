@@ -6,7 +6,7 @@ import (
 	"github.com/elastiformer/elastiformer/internal/tape"
 )
 
-var matrices = regexp.MustCompile(`^blk\.\d+\.(attn_(?:q|k|v|qkv|output)|ffn_(?:gate|up|down)(?:_exps|_shexp)?)\.weight$`)
+var matrices = regexp.MustCompile(`^(?:v\.)?blk\.\d+\.(attn_(?:q|k|v|qkv|output|out)|ffn_(?:gate|up|down)(?:_exps|_shexp)?)\.weight$`)
 
 // WorkOf is what kind of work the matrix of that name does, a projection's or a feed-forward's; ok is false for any other
 // tensor.
@@ -21,8 +21,8 @@ func WorkOf(tensor string) (work tape.Work, ok bool) {
 }
 
 // BlockMACs is the number of multiply-accumulates of the pretrained blocks on one
-// window of the given length: projections, causal scores and values of the keys that are
-// seen, feed-forward.
+// window of the given length: projections, scores and values of the keys that are seen,
+// feed-forward.
 func (c *Config) BlockMACs(tokens int) int64 {
 	var sum int64
 	for l := range c.Layers {
@@ -43,9 +43,12 @@ func (c *Config) WholeQueries() bool { return c.family.headNorms == allHeads }
 
 // PairsSeen is how many pairs of a query and a key it sees a window of the given length
 // has in a layer: every token sees itself and those before it, as far as the layer's
-// sliding window goes.
+// sliding window goes, or in an encoder all.
 func (c *Config) PairsSeen(layer, tokens int) int64 {
 	t := int64(tokens)
+	if c.Bidirectional {
+		return t * t
+	}
 	w := t
 	if window := c.WindowOf(layer); window > 0 {
 		w = min(w, int64(window))
@@ -57,7 +60,10 @@ func (c *Config) PairsSeen(layer, tokens int) int64 {
 // the checkpoint's own those that a token uses, with what chooses and weighs them.
 func (c *Config) FeedForwardMACs() int64 {
 	d, m := int64(c.Width), &c.Mixture
-	if m.Experts == 0 {
+	switch {
+	case m.Experts == 0 && c.Ungated:
+		return 2 * d * int64(c.FeedForward)
+	case m.Experts == 0:
 		return 3 * d * int64(c.FeedForward)
 	}
 	macs := d*int64(m.Experts) + 3*d*int64(m.Used)*int64(m.Width)

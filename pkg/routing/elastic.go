@@ -77,12 +77,15 @@ func Attach(c model.Config, blockLen int, o Options) (*Elastic, error) {
 	if o.LoRARank > 0 && len(o.LoRAOn) == 0 {
 		return nil, fmt.Errorf("routing: LoRA of rank %d beside no projection %w", o.LoRARank, ErrOptions)
 	}
+	if c.Ungated && o.LoRARank > 0 && slices.Contains(o.LoRAOn, model.Gate) {
+		return nil, fmt.Errorf("routing: the model's feed-forward has no gate, LoRA beside %q %w", ProjectionName(model.Gate), ErrOptions)
+	}
 	if err := o.checkMixture(&c); err != nil {
 		return nil, err
 	}
 	if !slices.Contains(o.Selectors, Experts) {
 		o.Experts = 0
-	} else if err := o.chooseExperts(c.FeedForward, blockLen); err != nil {
+	} else if err := o.chooseExperts(&c, blockLen); err != nil {
 		return nil, err
 	}
 	if o.LoRARank == 0 {
@@ -176,10 +179,15 @@ const (
 )
 
 // chooseExperts checks the number of experts, or picks the default: the largest
-// divisor of F whose router costs at most a tenth of the MLP (M·D against 3·D·F) and
+// divisor of F whose router costs at most a tenth of the MLP (M·D against the 3·D·F, or without a gate 2·D·F, of its matrices) and
 // whose blocks fill the kernels' tile and are whole blocks of the weights, unless that
 // leaves too few; without an affordable one the smallest.
-func (o *Options) chooseExperts(f, blockLen int) error {
+func (o *Options) chooseExperts(c *model.Config, blockLen int) error {
+	f := c.FeedForward
+	matrices := 3.0
+	if c.Ungated {
+		matrices = 2
+	}
 	var divisors []int
 	for m := 2; m <= f; m++ {
 		if f%m == 0 {
@@ -197,7 +205,7 @@ func (o *Options) chooseExperts(f, blockLen int) error {
 	}
 	whole := slices.DeleteFunc(slices.Clone(divisors), func(m int) bool { return f/m%blockLen != 0 })
 	for _, m := range slices.Concat(whole, divisors) { // once there are enough, only wide ones count
-		affordable := float64(m) <= maxRouterShare*3*float64(f)
+		affordable := float64(m) <= maxRouterShare*matrices*float64(f)
 		if affordable && m > o.Experts && (f/m >= tileWidth && f/m%blockLen == 0 || o.Experts < fewExperts) {
 			o.Experts = m
 		}

@@ -40,6 +40,7 @@ type Decision struct {
 	Gain     *tape.Var // (T, N), before it was tempered
 	Chosen   []int32   // units: per row as in tape.Units; tokens: the kept rows
 	Start    []int     // units only, (T+1)
+	Special  int       // tokens only: rows at the start of each sequence that are kept whatever their scores
 	Off      []bool    // (T) rows of sequences for which the selector is off
 	Layout   *tape.Layout
 }
@@ -118,12 +119,13 @@ func (p *Pass) Rows(t *tape.Tape, layer int, m model.Module, n *tape.Var, l *tap
 	c.Layout = l.Keep(c.Kept)
 	p.Used.count(layer, sel, len(c.Kept), l.Rows())
 	if t.Recording() {
-		p.Decisions = append(p.Decisions, Decision{Selector: sel, Layer: layer, Scores: z, Gain: gain, Chosen: c.Kept, Off: off, Layout: l})
+		p.Decisions = append(p.Decisions, Decision{Selector: sel, Layer: layer, Scores: z, Gain: gain, Chosen: c.Kept, Special: p.elastic.Config.Special, Off: off, Layout: l})
 	}
 	return c
 }
 
-// keepTokens appends the rows of [lo, hi) that one sequence keeps; z (T).
+// keepTokens appends the rows of [lo, hi) that one sequence keeps; z (T). Top-k keeps the
+// special tokens at its start whatever their scores.
 func (p *Pass) keepTokens(kept []int32, z []float32, s ModuleSetting, lo, hi int) []int32 {
 	switch {
 	case lo == hi:
@@ -139,9 +141,14 @@ func (p *Pass) keepTokens(kept []int32, z []float32, s ModuleSetting, lo, hi int
 			}
 		}
 	default:
-		k := kernel.Count(s.Tokens, hi-lo)
+		k := p.elastic.tokensKept(s.Tokens, hi-lo)
+		special := min(p.elastic.Config.Special, hi-lo)
+		for r := lo; r < lo+special; r++ {
+			kept = append(kept, int32(r))
+		}
+		lo += special
 		first := len(kept)
-		kept = append(kept, make([]int32, k)...)
+		kept = append(kept, make([]int32, k-special)...)
 		kernel.TopK(kept[first:], z[lo:hi], make([]int32, kernel.TopKScratch(hi-lo)))
 		for i := first; i < len(kept); i++ {
 			kept[i] += int32(lo)

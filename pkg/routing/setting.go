@@ -85,12 +85,18 @@ func (e *Elastic) layerCost(s *Setting, l int, m model.Module, tokens int) float
 	ms := s.Layers[l][m]
 	w := load{tokens: float64(tokens), kept: float64(tokens), units: float64(ms.Units)}
 	if ms.Tokens < 1 && e.layers[l].routers[tokensOf(m)] != nil {
-		w.kept, w.chosen = float64(kernel.Count(ms.Tokens, tokens)), true
+		w.kept, w.chosen = float64(e.tokensKept(ms.Tokens, tokens)), true
 		if s.expected {
 			w.kept = ms.Tokens * float64(tokens)
 		}
 	}
 	return e.moduleCost(l, m, s.Budget, w)
+}
+
+// tokensKept is how many of n tokens a token selector keeps by top-k at a capacity: the
+// special ones in any case.
+func (e *Elastic) tokensKept(capacity float64, n int) int {
+	return max(kernel.Count(capacity, n), min(e.Config.Special, n))
 }
 
 // load is what a module has to do: real numbers, so that a solver may move between
@@ -102,13 +108,15 @@ type load struct {
 }
 
 // pairs is how many pairs of a query and a key it sees there are: of the tokens kept each
-// sees itself and, as far as the layer's sliding window goes, those kept before it. With a
-// window it is the number expected of tokens kept anywhere.
+// sees itself and, as far as the layer's sliding window goes, those kept before it; in an
+// encoder all that are kept. With a window it is the number expected of tokens kept anywhere.
 func (w load) pairs(c *model.Config, layer int) float64 {
 	all := float64(c.PairsSeen(layer, int(w.tokens)))
 	switch {
 	case w.kept == w.tokens:
 		return all
+	case c.Bidirectional:
+		return w.kept * w.kept
 	case c.WindowOf(layer) == 0:
 		return w.kept * (w.kept + 1) / 2
 	case w.tokens <= 1:

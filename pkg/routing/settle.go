@@ -39,7 +39,7 @@ func (e *Elastic) settle(c shares, g goal, order []int) Setting {
 			}
 			continue
 		}
-		kept := max(1, int(c[sel]*float64(e.most(sel, g.tokens))+1e-9))
+		kept := max(e.fewest(sel), int(c[sel]*float64(e.most(sel, g.tokens))+1e-9))
 		for _, l := range order {
 			r.keep(l, sel, kept)
 			r.steps = append(r.steps, step{layer: l, sel: sel, kept: kept})
@@ -59,6 +59,14 @@ func (e *Elastic) most(s Selector, tokens int) int {
 		return tokens
 	}
 	return e.Units(s)
+}
+
+// fewest is the least a selector keeps: one unit, one token or all special ones.
+func (e *Elastic) fewest(s Selector) int {
+	if s.ofTokens() {
+		return max(1, e.Config.Special)
+	}
+	return 1
 }
 
 func (r *settler) keep(layer int, sel Selector, n int) {

@@ -171,15 +171,14 @@ func (c shares) least() float64 {
 	return v
 }
 
-// floor is the least every selector that is on (nonzero speed) can keep: one token or
-// one unit.
+// floor is the least every selector that is on (nonzero speed) can keep.
 func (e *Elastic) floor(speed shares, tokens int) shares {
 	c := shares{1, 1, 1, 1}
 	for s, v := range speed {
 		if v == 0 {
 			continue
 		}
-		c[s] = 1 / float64(e.most(Selector(s), tokens))
+		c[s] = float64(e.fewest(Selector(s))) / float64(e.most(Selector(s), tokens))
 	}
 	return c
 }
@@ -233,7 +232,7 @@ func (e *Elastic) relaxedCost(c shares, budget float64, tokens int) float64 {
 		for m := range model.Module(2) {
 			share := c[tokensOf(m)]
 			sum += e.moduleCost(l, m, budget, load{
-				tokens: t, kept: max(1, share*t), chosen: share < 1,
+				tokens: t, kept: max(float64(e.fewest(tokensOf(m))), share*t), chosen: share < 1,
 				units: c[unitsOf(m)] * float64(e.Units(unitsOf(m))),
 			})
 		}
