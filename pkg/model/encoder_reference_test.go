@@ -99,7 +99,7 @@ func TestReferenceProjectors(t *testing.T) {
 			}
 		}
 		reference.ReadJSON(t, path, &ref)
-		m, p := openEncoder(t, strings.Replace(path, ".reference.json", "-F32.gguf", 1))
+		m, p := openEncoder(t, strings.Replace(path, ".reference.json", ".gguf", 1))
 		tp := tape.New(false)
 		for _, img := range ref.Images {
 			in := pixels(t, p, filepath.Join(filepath.Dir(path), img.File))
