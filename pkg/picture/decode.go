@@ -92,13 +92,14 @@ func decode(data []byte) (*Picture, error) {
 
 // check looks at what a header promises.
 func (f *format) check(width, height, size int) error {
+	pixels := int64(width) * int64(height) // sides that overflow it fail the test for MaxSide
 	switch {
 	case width < 1 || height < 1:
 		return f.damaged(fmt.Errorf("%d×%d pixels", width, height))
-	case width > MaxSide || height > MaxSide || width*height > MaxPixels:
+	case width > MaxSide || height > MaxSide || pixels > MaxPixels:
 		return fmt.Errorf("%s: %w: %d×%d pixels, at most %d and %d a side are read",
 			f.name, ErrTooLarge, width, height, MaxPixels, MaxSide)
-	case f.holds > 0 && width*height > f.holds*size:
+	case f.holds > 0 && pixels > int64(f.holds)*int64(size):
 		return f.damaged(fmt.Errorf("%d×%d pixels in %d bytes", width, height, size))
 	}
 	return nil
