@@ -38,41 +38,17 @@ func (p *Picture) row(y int) []uint8 {
 	return p.Pix[y*n : (y+1)*n]
 }
 
-// Open reads a picture file. The error names the file; it wraps [ErrFormat] or
-// [ErrTooLarge] for a file that cannot be used.
+// Open reads a picture file, which must be a regular file: others may never end. The error
+// names the file; it wraps [ErrFormat] or [ErrTooLarge] for one that cannot be used.
 func Open(path string) (*Picture, error) {
-	data, err := readFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("picture: %w", err)
-	}
-	p, err := decode(data)
-	if err != nil {
-		return nil, fmt.Errorf("picture: %s: %w", path, err)
-	}
-	return p, nil
-}
-
-// Decode reads a picture from the bytes of a file. What kind it is the bytes say. The
-// error wraps [ErrFormat] or [ErrTooLarge].
-func Decode(data []byte) (*Picture, error) {
-	p, err := decode(data)
+	p, err := open(path)
 	if err != nil {
 		return nil, fmt.Errorf("picture: %w", err)
 	}
 	return p, nil
 }
 
-// ReadFile returns the bytes of a picture file for [Decode], without looking at them: of
-// a regular file, as others may never end, and one that is not too large.
-func ReadFile(path string) ([]byte, error) {
-	data, err := readFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("picture: %w", err)
-	}
-	return data, nil
-}
-
-func readFile(path string) (data []byte, err error) {
+func open(path string) (p *Picture, err error) {
 	info, err := os.Stat(path) // before opening, which waits for a writer if it is a pipe
 	switch {
 	case err != nil:
@@ -87,11 +63,41 @@ func readFile(path string) (data []byte, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	data = make([]byte, info.Size())
-	if _, err := io.ReadFull(file, data); err != nil {
+	if p, err = read(file); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return data, nil
+	return p, nil
+}
+
+// Read reads a picture from the bytes of a file, all of them, whatever the decoder
+// needs. The error wraps [ErrFormat] or [ErrTooLarge], or is the reader's.
+func Read(r io.Reader) (*Picture, error) {
+	p, err := read(r)
+	if err != nil {
+		return nil, fmt.Errorf("picture: %w", err)
+	}
+	return p, nil
+}
+
+func read(r io.Reader) (*Picture, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxBytes+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(data) > maxBytes:
+		return nil, fmt.Errorf("%w: at most %d bytes are read", ErrTooLarge, maxBytes)
+	}
+	return decode(data)
+}
+
+// Decode reads a picture from the bytes of a file. What kind it is the bytes say. The
+// error wraps [ErrFormat] or [ErrTooLarge].
+func Decode(data []byte) (*Picture, error) {
+	p, err := decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("picture: %w", err)
+	}
+	return p, nil
 }
 
 // Grey returns the picture without colour, all channels alike, as Image.convert("L")
