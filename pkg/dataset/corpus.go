@@ -1,10 +1,6 @@
 package dataset
 
-import (
-	"fmt"
-	"math/rand/v2"
-	"sync/atomic"
-)
+import "fmt"
 
 // None stands for a token that the vocabulary does not add.
 const None int32 = -1
@@ -24,19 +20,8 @@ type CorpusOptions struct {
 type Corpus struct {
 	options CorpusOptions
 	windows [][]int32 // (windows, Context)
-	order   atomic.Pointer[epochOrder]
+	order   *order
 }
-
-// epochOrder is the order of one epoch, kept so that it is not drawn again for every
-// batch. It is a function of the seed and the epoch, no state.
-type epochOrder struct {
-	epoch   int
-	windows []int
-}
-
-// orderStream sets the random stream of the data order apart from others that
-// derive from the same seed. The upper half spells "data".
-const orderStream = 0x64617461 << 32
 
 // NewCorpus joins documents, given as ids without BOS and EOS, and cuts what it gets
 // into windows of Context tokens. Each window begins with BOS: the one of its first
@@ -66,6 +51,7 @@ func NewCorpus(documents [][]int32, options CorpusOptions) (*Corpus, error) {
 		return nil, fmt.Errorf("dataset: %w", &TooShortError{Tokens: len(cut.window), Needed: options.Context})
 	}
 	c.windows = cut.windows
+	c.order = &order{seed: options.Seed, n: len(cut.windows)}
 	return c, nil
 }
 
@@ -118,20 +104,7 @@ func (c *Corpus) Windows() int { return len(c.windows) }
 func (c *Corpus) Batch(step int) [][]int32 {
 	batch := make([][]int32, c.options.Batch)
 	for i := range batch {
-		at := step*c.options.Batch + i
-		order := c.epoch(at / len(c.windows))
-		batch[i] = c.windows[order[at%len(c.windows)]]
+		batch[i] = c.windows[c.order.at(step*c.options.Batch+i)]
 	}
 	return batch
-}
-
-// epoch returns the order of an epoch: a permutation of all windows.
-func (c *Corpus) epoch(epoch int) []int {
-	if kept := c.order.Load(); kept != nil && kept.epoch == epoch {
-		return kept.windows
-	}
-	source := rand.NewPCG(c.options.Seed, orderStream+uint64(epoch))
-	order := &epochOrder{epoch: epoch, windows: rand.New(source).Perm(len(c.windows))}
-	c.order.Store(order)
-	return order.windows
 }

@@ -21,16 +21,16 @@ const meta = `*?[`
 
 // expand returns the files that a path stands for, and those in a folder that are left
 // out. A file that exists stands for itself, whatever characters its name has; a folder
-// for all files below it of a known kind; a pattern for the files it matches. Both are
-// sorted by the whole path, byte by byte.
-func expand(path string) (files, leftOut []string, err error) {
+// for all files below it whose name is a known one; a pattern for the files it matches.
+// Both are sorted by the whole path, byte by byte.
+func expand(path string, known func(name string) bool) (files, leftOut []string, err error) {
 	if path == standardInput {
 		return []string{path}, nil, nil
 	}
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.IsDir():
-		files, leftOut, err = walk(path)
+		files, leftOut, err = walk(path, known)
 	case err == nil:
 		return []string{path}, nil, nil
 	case strings.ContainsAny(path, meta):
@@ -45,10 +45,10 @@ func expand(path string) (files, leftOut []string, err error) {
 	return slices.Compact(files), leftOut, nil
 }
 
-// walk lists the files below a folder. Hidden ones, those of an unknown kind, what is
-// no file and links to folders are left out: links may lead round in a circle. (Links to
+// walk lists the files below a folder. Hidden ones, those whose name is not known, what
+// is no file and links to folders are left out: links may lead round in a circle. (Links to
 // files are followed, as caches of downloads are full of them.)
-func walk(folder string) (files, leftOut []string, err error) {
+func walk(folder string, known func(name string) bool) (files, leftOut []string, err error) {
 	tree := os.DirFS(folder)
 	err = fs.WalkDir(tree, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -63,8 +63,7 @@ func walk(folder string) (files, leftOut []string, err error) {
 		case entry.IsDir():
 			return nil
 		}
-		_, _, known := kindOf(name)
-		if !hidden && known && isFile(path) {
+		if !hidden && known(name) && isFile(path) {
 			files = append(files, path)
 		} else {
 			leftOut = append(leftOut, path)

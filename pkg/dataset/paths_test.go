@@ -93,7 +93,7 @@ func TestPatterns(t *testing.T) {
 	}
 	for _, test := range tests {
 		for _, root := range []string{"", here} {
-			files, _, err := expand(filepath.Join(root, filepath.FromSlash(test.pattern)))
+			files, _, err := expand(filepath.Join(root, filepath.FromSlash(test.pattern)), isData)
 			var want []string
 			for _, name := range test.want {
 				want = append(want, filepath.Join(root, filepath.FromSlash(name)))

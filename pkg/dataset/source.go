@@ -119,7 +119,7 @@ type reading struct {
 
 // open reads all that a path stands for.
 func (r *reading) open(path string) error {
-	files, leftOut, err := expand(path)
+	files, leftOut, err := expand(path, isData)
 	if err != nil {
 		return err
 	}

@@ -41,6 +41,12 @@ func kindOf(name string) (format Format, packed compression, known bool) {
 	return format, packed, known && (format != Parquet || packed == "")
 }
 
+// isData tells whether the name of a file says that it is read.
+func isData(name string) bool {
+	_, _, known := kindOf(name)
+	return known
+}
+
 // sniff tells the compression of a stream by its first bytes, which are no UTF-8.
 func sniff(r *bufio.Reader) compression {
 	start, _ := r.Peek(4) // what is too short to be compressed is not
