@@ -2,6 +2,8 @@ package tape_test
 
 import (
 	"math"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
@@ -35,4 +37,70 @@ func BenchmarkFeedForward(b *testing.B) {
 			tp.SelectedFeedForward(x, &block, l, units)
 		}
 	})
+}
+
+// The modules of a block of ViT-B/16 over four pictures: whole, with half the tokens, and
+// with half the units of each token.
+func BenchmarkEncoder(b *testing.B) {
+	const pictures, tokens, d, f, heads, experts = 4, 197, 768, 3072, 12, 16
+	r := newRand(2)
+	project := func(out, in int) tape.Projection {
+		values := normal(r, out*in, 1/math.Sqrt(float64(in)))
+		return tape.Projection{W: &tape.Weight{Weight: kernel.DenseWeight(kernel.NewMat(out, in, values))}, Bias: constant(r, 1, out)}
+	}
+	all := tape.NewLayout(slices.Repeat([]int{tokens}, pictures)...)
+	var kept []int32
+	for i := range all.Rows() {
+		if all.Pos[i]%2 == 0 {
+			kept = append(kept, int32(i))
+		}
+	}
+	half := all.Keep(kept)
+	x, tp := constant(r, all.Rows(), d), tape.New(false)
+	few := tape.NewConst(half.Rows(), d, x.Data[:half.Rows()*d])
+	attention := tape.AttentionBlock{
+		Attending: tape.Attending{Heads: heads, KVHeads: heads, HeadDim: d / heads, Scale: 0.125, Bidirectional: true},
+		Q:         project(d, d), K: project(d, d), V: project(d, d), O: project(d, d),
+	}
+	ffn := tape.FeedForwardBlock{Up: project(f, d), Down: project(d, f), Activation: tape.GELUErf}
+	chosenHeads, chosenExperts := halfOf(r, all.Rows(), heads), halfOf(r, all.Rows(), experts)
+	attend := func(x *tape.Var, l *tape.Layout) {
+		k, v := tp.Keys(x, &attention, l), tp.Linear(x, attention.V, l, tape.WorkProjection)
+		o := tp.Attention(tp.Queries(x, &attention, l), k, v, attention.Attending, l, nil)
+		tp.Linear(o, attention.O, l, tape.WorkProjection)
+	}
+	for _, m := range []struct {
+		name string
+		run  func()
+	}{
+		{"attention/whole", func() { attend(x, all) }},
+		{"attention/half the tokens", func() { attend(few, half) }},
+		{"attention/half the heads", func() { tp.SelectedAttention(x, &attention, all, chosenHeads, nil) }},
+		{"feed-forward/whole", func() { tp.FeedForward(x, &ffn, all) }},
+		{"feed-forward/half the tokens", func() { tp.FeedForward(few, &ffn, half) }},
+		{"feed-forward/half the experts", func() { tp.SelectedFeedForward(x, &ffn, all, chosenExperts) }},
+	} {
+		b.Run(m.name, func(b *testing.B) {
+			for b.Loop() {
+				tp.Reset()
+				m.run()
+			}
+			macs := float64(tp.MACs.Total()) * float64(b.N)
+			b.ReportMetric(macs/b.Elapsed().Seconds()/1e9, "GMAC/s")
+		})
+	}
+}
+
+// halfOf lets every row choose half of n units.
+func halfOf(r *rand.Rand, rows, n int) *tape.Units {
+	u := &tape.Units{N: n, Start: []int{0}, Gain: constant(r, rows, n)}
+	for range rows {
+		chosen := r.Perm(n)[:n/2]
+		slices.Sort(chosen)
+		for _, i := range chosen {
+			u.Chosen = append(u.Chosen, int32(i))
+		}
+		u.Start = append(u.Start, len(u.Chosen))
+	}
+	return u
 }
