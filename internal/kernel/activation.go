@@ -93,9 +93,6 @@ func (a Activation) Backward(dx, x, dy Mat) {
 	parallelParts(func(p [][]float32) { f.backward(p[0], p[1], p[2]) }, dx, x, dy)
 }
 
-// RowBackward is Backward for one row, or a part of one.
-func (a Activation) RowBackward(dx, x, dy []float32) { a.formulas().backward(dx, x, dy) }
-
 // Mul computes h = act(g)·u, the activation of a gated module (Shazeer, arXiv
 // 2002.05202): all (T, F); h may be g.
 func (a Activation) Mul(h, g, u Mat) {
@@ -109,9 +106,4 @@ func (a Activation) Mul(h, g, u Mat) {
 func (a Activation) MulBackward(dg, du, g, u, dh Mat) {
 	f := a.formulas()
 	parallelParts(func(p [][]float32) { f.mulBackward(p[0], p[1], p[2], p[3], p[4]) }, dg, du, g, u, dh)
-}
-
-// MulRowBackward is MulBackward for one row, or a part of one.
-func (a Activation) MulRowBackward(dg, du, g, u, dh []float32) {
-	a.formulas().mulBackward(dg, du, g, u, dh)
 }

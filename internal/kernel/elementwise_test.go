@@ -11,155 +11,6 @@ import (
 // sizes are rows and columns of element-wise kernels; tasks take 64 rows.
 var sizes = [][2]int{{0, 3}, {1, 1}, {3, 5}, {64, 7}, {65, 8}, {200, 3}}
 
-const epsilon = 1e-5
-
-// naiveNorm is one value of the norm of a row.
-func naiveNorm(x, w []float32, j int) float64 {
-	var squares float64
-	for _, v := range x {
-		squares += float64(v) * float64(v)
-	}
-	return float64(x[j]) * float64(w[j]) / math.Sqrt(squares/float64(len(x))+epsilon)
-}
-
-func TestRMSNorm(t *testing.T) {
-	r := newRand(1)
-	for _, s := range sizes {
-		x, w, dy := randomMat(r, s[0], s[1], 1), randomMat(r, 1, s[1], 0).Data, randomMat(r, s[0], s[1], 1)
-		y, inv := randomMat(r, s[0], s[1], 1), make([]float32, s[0])
-		kernel.RMSNorm(y, x, w, epsilon, inv)
-		near(t, fmt.Sprint("norm ", s), y, 4*ulp, func(i, j int) (float64, float64) {
-			want := naiveNorm(x.Row(i), w, j)
-			return want, math.Abs(want)
-		})
-		before := randomMat(r, s[0], s[1], 1)
-		dx, dw := clone(before), make([]float32, s[1])
-		kernel.RMSNormBackward(dx, dy, x, w, inv, dw)
-		near(t, fmt.Sprint("dx ", s), dx, 1e-4, func(i, j int) (float64, float64) {
-			d := slope(&x.Row(i)[j], func() (sum float64) {
-				for c := range s[1] {
-					sum += naiveNorm(x.Row(i), w, c) * at(dy, i, c)
-				}
-				return sum
-			})
-			return at(before, i, j) + d, 1 + math.Abs(d)
-		})
-		near(t, fmt.Sprint("dw ", s), kernel.NewMat(1, s[1], dw), 1e-4, func(_, j int) (float64, float64) {
-			d := slope(&w[j], func() (sum float64) {
-				for i := range s[0] {
-					sum += naiveNorm(x.Row(i), w, j) * at(dy, i, j)
-				}
-				return sum
-			})
-			return d, 1 + math.Abs(d)
-		})
-		only := make([]float32, s[1])
-		kernel.RMSNormBackward(kernel.Mat{}, dy, x, w, inv, only)
-		same(t, "dw without dx", kernel.NewMat(1, s[1], only), kernel.NewMat(1, s[1], dw))
-	}
-}
-
-func TestRMSNormOfZeros(t *testing.T) {
-	y, inv := kernel.NewMat(1, 3, []float32{1, 2, 3}), make([]float32, 1)
-	kernel.RMSNorm(y, kernel.NewMat(1, 3, make([]float32, 3)), []float32{1, 1, 1}, epsilon, inv)
-	same(t, "zeros", y, kernel.NewMat(1, 3, make([]float32, 3)))
-}
-
-func silu(x float64) float64 { return x / (1 + math.Exp(-x)) }
-
-func geluTanh(x float64) float64 {
-	return x / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
-}
-
-// activations by their definitions. An error is relative to the value, or to what goes in
-// where the activation is stated so.
-var activations = []struct {
-	name  string
-	kind  kernel.Activation
-	value func(x float64) float64
-	floor float64 // of what an error is relative to
-}{
-	{"silu", kernel.SiLU, silu, 0},
-	{"gelu, tanh", kernel.GELU, geluTanh, 1},
-	{"gelu", kernel.GELUErf, func(x float64) float64 { return x * math.Erfc(-x/math.Sqrt2) / 2 }, 1},
-	{"gelu, quick", kernel.GELUQuick, func(x float64) float64 { return silu(1.702*x) / 1.702 }, 1},
-	{"relu", kernel.ReLU, func(x float64) float64 { return max(x, 0) }, 0},
-}
-
-func TestActivations(t *testing.T) {
-	r := newRand(3)
-	for _, f := range activations {
-		for _, s := range sizes {
-			x, dy := awayFromZero(randomMat(r, s[0], s[1], 2)), randomMat(r, s[0], s[1], 2)
-			y := randomMat(r, s[0], s[1], 2)
-			f.kind.Apply(y, x)
-			near(t, fmt.Sprint(f.name, s), y, 8*ulp, func(i, j int) (float64, float64) {
-				want := f.value(at(x, i, j))
-				return want, max(math.Abs(want), f.floor)
-			})
-			inPlace := packed(x)
-			f.kind.Apply(inPlace, inPlace)
-			same(t, "in place", inPlace, y)
-			before := randomMat(r, s[0], s[1], 2)
-			dx := clone(before)
-			f.kind.Backward(dx, x, dy)
-			near(t, fmt.Sprint(f.name, " gradient ", s), dx, 1e-5, func(i, j int) (float64, float64) {
-				d := slope(&x.Row(i)[j], func() float64 { return f.value(at(x, i, j)) * at(dy, i, j) })
-				return at(before, i, j) + d, 1 + math.Abs(d)
-			})
-			rows := clone(before)
-			for i := range rows.Rows {
-				f.kind.RowBackward(rows.Row(i), x.Row(i), dy.Row(i))
-			}
-			same(t, "row by row", rows, dx)
-		}
-	}
-}
-
-// awayFromZero moves values to where no difference crosses the corner of ReLU.
-func awayFromZero(x kernel.Mat) kernel.Mat {
-	for i := range x.Rows {
-		for j, v := range x.Row(i) {
-			if math.Abs(float64(v)) < 0.05 {
-				x.Row(i)[j] = 0.05
-			}
-		}
-	}
-	return x
-}
-
-func TestGates(t *testing.T) {
-	r := newRand(2)
-	for _, f := range activations {
-		for _, s := range sizes {
-			g, u, dh := awayFromZero(randomMat(r, s[0], s[1], 2)), randomMat(r, s[0], s[1], 2), randomMat(r, s[0], s[1], 2)
-			h, dense := randomMat(r, s[0], s[1], 2), randomMat(r, s[0], s[1], 0)
-			f.kind.Mul(h, g, u)
-			f.kind.Mul(dense, packed(g), packed(u))
-			same(t, "without gaps", dense, h)
-			near(t, fmt.Sprint(f.name, s), h, 8*ulp, func(i, j int) (float64, float64) {
-				want := f.value(at(g, i, j)) * at(u, i, j)
-				return want, max(math.Abs(want), f.floor*math.Abs(at(u, i, j)))
-			})
-			before := randomMat(r, s[0], s[1], 2)
-			dg, du := clone(before), clone(before)
-			f.kind.MulBackward(dg, du, g, u, dh)
-			denseG, denseU := packed(before), packed(before)
-			f.kind.MulBackward(denseG, denseU, packed(g), packed(u), packed(dh))
-			same(t, "dg without gaps", denseG, dg)
-			same(t, "du without gaps", denseU, du)
-			near(t, fmt.Sprint(f.name, " dg ", s), dg, 1e-5, func(i, j int) (float64, float64) {
-				d := slope(&g.Row(i)[j], func() float64 { return f.value(at(g, i, j)) * at(u, i, j) * at(dh, i, j) })
-				return at(before, i, j) + d, 1 + math.Abs(d)
-			})
-			near(t, fmt.Sprint(f.name, " du ", s), du, 1e-5, func(i, j int) (float64, float64) {
-				d := f.value(at(g, i, j)) * at(dh, i, j)
-				return at(before, i, j) + d, 1 + math.Abs(d)
-			})
-		}
-	}
-}
-
 func TestSoftCap(t *testing.T) {
 	r := newRand(6)
 	const bound = 1.5
@@ -389,6 +240,24 @@ func TestRows(t *testing.T) {
 	y := clone(x)
 	kernel.AddBias(y, bias)
 	near(t, "AddBias", y, ulp, func(i, j int) (float64, float64) { return at(x, i, j) + float64(bias[j]), 8 })
+	product := randomMat(r, 150, 5, 1)
+	kernel.MultiplyRows(product, x, bias)
+	near(t, "MultiplyRows", product, ulp, func(i, j int) (float64, float64) {
+		want := at(x, i, j) * float64(bias[j])
+		return want, math.Abs(want)
+	})
+	dx, dw := clone(x), append([]float32(nil), bias...)
+	kernel.MultiplyRowsBackward(dx, y, x, bias, dw)
+	near(t, "MultiplyRowsBackward, dx", dx, 4*ulp, func(i, j int) (float64, float64) {
+		return at(x, i, j) + at(y, i, j)*float64(bias[j]), 8
+	})
+	near(t, "MultiplyRowsBackward, dw", kernel.NewMat(1, 5, dw), 1e-5, func(_, j int) (want, scale float64) {
+		want = float64(bias[j])
+		for i := range x.Rows {
+			want += at(y, i, j) * at(x, i, j)
+		}
+		return want, 1 + math.Abs(want)
+	})
 	total := append([]float32(nil), bias...)
 	kernel.SumRows(total, x)
 	near(t, "SumRows", kernel.NewMat(1, 5, total), ulp, func(_, j int) (float64, float64) {

@@ -51,16 +51,6 @@ func (b *FeedForwardBlock) fireBackward(d, in []kernel.Mat, dh kernel.Mat) {
 	b.Activation.MulBackward(d[0], d[1], in[0], in[1], dh)
 }
 
-// fireRowBackward is fireBackward for row i of d and dh, whose inputs are the block of a
-// unit in row r of in: in (T, N·width), d and dh (entries, width).
-func (b *FeedForwardBlock) fireRowBackward(c *chosen, d, in []kernel.Mat, dh kernel.Mat, i, unit int, r int32) {
-	if len(in) == 1 {
-		b.Activation.RowBackward(d[0].Row(i), c.block(in[0], r, unit), dh.Row(i))
-		return
-	}
-	b.Activation.MulRowBackward(d[0].Row(i), d[1].Row(i), c.block(in[0], r, unit), c.block(in[1], r, unit), dh.Row(i))
-}
-
 // stacked cuts a matrix into n of equal heights.
 func stacked(m kernel.Mat, n int) []kernel.Mat {
 	parts, height := make([]kernel.Mat, n), m.Rows/n

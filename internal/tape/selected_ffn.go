@@ -73,9 +73,13 @@ func (t *Tape) allExperts(y, x *Var, b *FeedForwardBlock, l *Layout, c *chosen) 
 		}
 		dh, d := t.scratch(n, w), t.scratch(len(ps)*n, w)
 		c.weigh(dh, all, true)
+		taken := make([]kernel.Mat, len(in))
+		for i, m := range in {
+			taken[i] = t.scratch(n, w)
+			c.take(taken[i], m)
+		}
 		clear(d.Data)
-		parts := stacked(d, len(ps))
-		c.eachEntry(func(i, unit int, r int32) { b.fireRowBackward(c, parts, in, dh, i, unit, r) })
+		b.fireBackward(stacked(d, len(ps)), taken, dh)
 		kernel.AddGroupsBack(x.GradMat(), d, c.Groups, weights(ps)...)
 	})
 }
