@@ -1,4 +1,5 @@
-// Package dataset turns files of text into what evaluation and training read.
+// Package dataset turns files of text and pictures into what evaluation and training
+// read.
 //
 // [Open] reads text, JSON lines, CSV, TSV and parquet, plain or compressed, from
 // files, folders, patterns and standard input. Rows of a table become documents by the
@@ -16,6 +17,11 @@
 // page expands to.
 // The text itself is kept in memory: once, and a second time while [Source.Text]
 // joins rows.
+//
+// Pictures are sets of files, found by [ImageOptions.Open] in folders with one class per
+// sub-folder or with labels in metadata.jsonl. Each is decoded once when the set is made,
+// which finds the bad ones, and again when it is needed: a [Loader] does that ahead of the
+// arithmetic, in the order that [Shuffled] or an evaluation gives.
 //
 // Tokenising lies between the two halves and belongs to the caller: this package
 // knows text and ids, not vocabularies.
