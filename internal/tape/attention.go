@@ -60,6 +60,9 @@ type context struct {
 // contextOf makes the context of a layout: a row sees what the cache holds and the rows
 // of its own sequence up to itself, within the window, or all of them. k, v (T, K·Dh).
 func (t *Tape) contextOf(k, v *Var, a Attending, l *Layout, cache *Cache) context {
+	if a.Bidirectional && cache != nil {
+		panic("tape: attention both ways takes no cache")
+	}
 	var c context
 	past := 0
 	if cache != nil {

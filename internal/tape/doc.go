@@ -1,6 +1,6 @@
 // Package tape computes a transformer forward and, where asked, backward. It holds
-// a small set of fused operations (norm, linear, rope, attention, gated activation,
-// rows gathered and added back, units scaled), each with its backward beside it.
+// a small set of fused operations (norm, linear, rope, attention, activation, rows
+// gathered and added back, units scaled), each with its backward beside it.
 //
 // A Tape that records keeps, for every operation on a value that wants a gradient,
 // one backward step; Backward runs them in reverse. A Tape that does not record

@@ -150,3 +150,20 @@ func TestMultiplyAndConcat(t *testing.T) {
 		}
 	}
 }
+
+// The norm of a stream is the norm, whether or not it takes the stream's place.
+func TestNormStream(t *testing.T) {
+	r := newRand(46)
+	for _, centred := range []bool{false, true} {
+		n := &tape.Norm{W: constant(r, 1, 19), B: constant(r, 1, 19), Centred: centred, Epsilon: 1e-5}
+		x := constant(r, 7, 19)
+		want := tape.New(false).Norm(x, n).Data
+		for _, recording := range []bool{true, false} {
+			y := tape.New(recording).NormStream(x, n)
+			sameBits(t, fmt.Sprintf("centred %t, recording %t", centred, recording), y.Data, want)
+			if (y == x) == recording {
+				t.Errorf("recording %t: took the stream's place: %t", recording, y == x)
+			}
+		}
+	}
+}

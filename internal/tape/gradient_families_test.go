@@ -142,6 +142,17 @@ func TestBidirectionalSeesTheSequence(t *testing.T) {
 	}
 }
 
+func TestBidirectionalTakesNoCache(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("a cache was taken by attention both ways")
+		}
+	}()
+	x := constant(newRand(37), 2, 4)
+	a := tape.Attending{Heads: 1, KVHeads: 1, HeadDim: 4, Scale: 0.5, Bidirectional: true}
+	tape.New(false).Attention(x, x, x, a, tape.NewLayout(2), new(tape.Cache))
+}
+
 // mixture is a block of random experts with every part that one may have.
 func mixture(r *rand.Rand, d, width, experts, used int, normalised, shared, gated bool) *tape.MixtureBlock {
 	weight := func(out, in int) tape.Projection {
