@@ -11,13 +11,15 @@ import (
 	"github.com/elastiformer/elastiformer/pkg/dataset"
 )
 
-// dataOptions are the flags that say what text is read and how, the same for every command that takes --data.
+// dataOptions are the flags that say which text or pictures are read and how, the same for every command that takes --data.
 type dataOptions struct {
-	data        []string
-	format      string
-	textField   string
-	template    template
-	skipBadRows bool
+	imageOptions
+	data      []string
+	format    string
+	textField string
+	template  template
+	skipBad   bool
+	given     func(flag string) bool // whether a flag was, rather than left at its default; nil: none was
 }
 
 // dataHelp explains --data in the help of each command that has it.
@@ -25,15 +27,23 @@ const dataHelp = `A path of --data is a .txt, .jsonl, .csv, .tsv or .parquet fil
 .gz or .zst behind; a folder, for all such files below it; a pattern in quotes such as
 'data/**/*.jsonl'; or - for standard input. Rows give the text of their field text, else
 content, else question and answer; --text-field names another, --template puts several
-together.`
+together.
+
+For an encoder of images a path is a .png, .jpg, .webp or .gif file, a folder of such files,
+perhaps with a folder for each class, or a pattern.`
 
 // addDataFlags declares the flags; purpose says what the text is for.
 func (o *dataOptions) addDataFlags(fs *pflag.FlagSet, purpose string) {
-	fs.StringArrayVar(&o.data, "data", nil, "`path` of text to "+purpose+" on: file, folder, pattern or -; may be given several times (required)")
+	fs.StringArrayVar(&o.data, "data", nil, "`path` of text or pictures to "+purpose+" on: file, folder, pattern or -; may be given several times (required)")
 	enumVar(fs, &o.format, "data-format", "", "", dataset.Formats, "`format` of standard input, else taken for text, and of files whose name does not tell")
 	fs.StringVar(&o.textField, "text-field", "", "`name` of the field of a row that is its text; a.b is b in the object a")
 	fs.Var(&o.template, "template", "`text` made of each row, with {field}s, {{ and }} for braces, \\n and \\t")
-	fs.BoolVar(&o.skipBadRows, "skip-bad-rows", false, "leave out rows that cannot be used and say how many, instead of failing at the first")
+	const skip, older = "skip-bad", "skip-bad-rows"
+	fs.BoolVar(&o.skipBad, skip, false, "leave out rows and pictures that cannot be used and say how many, instead of failing at the first")
+	fs.BoolVar(&o.skipBad, older, false, "the older name of --"+skip)
+	commandLineOnly(fs, older)
+	fs.Lookup(older).Hidden = true
+	o.addImageFlags(fs)
 }
 
 // template is the value of --template.
@@ -68,10 +78,10 @@ type text struct {
 // reading is the input's fault. What is left out is said.
 func (o *dataOptions) open(ctx context.Context, paths []string, g globalOptions, std streams) (text, error) {
 	said := newProgress(g.progress, g.json, std.err)
-	bad := badRows{to: said}
+	bad := badInputs{to: said, what: "row"}
 	options := dataset.Options{Format: dataset.Format(o.format), TextField: o.textField, Template: o.template.Template, Stdin: std.in}
-	if o.skipBadRows {
-		options.BadRow = bad.add
+	if o.skipBad {
+		options.BadRow = func(e *dataset.RowError) { bad.add(e) }
 	}
 	type result struct {
 		source *dataset.Source
@@ -90,14 +100,13 @@ func (o *dataOptions) open(ctx context.Context, paths []string, g globalOptions,
 		if got.err != nil {
 			return text{}, inputErrorf("%w", got.err)
 		}
-		sayLeftOut(said, got.source)
+		sayLeftOut(said, len(got.source.Files()), got.source.LeftOut())
 		return text{got.source, strings.Join(paths, ", ")}, nil
 	}
 }
 
 // sayLeftOut tells what folders were read without: a file that is missed there should not be missed in silence.
-func sayLeftOut(to progress, s *dataset.Source) {
-	leftOut := s.LeftOut()
+func sayLeftOut(to progress, read int, leftOut []string) {
 	if len(leftOut) == 0 {
 		return
 	}
@@ -106,26 +115,27 @@ func sayLeftOut(to progress, s *dataset.Source) {
 	if len(leftOut) > most {
 		names += ", …"
 	}
-	to.Warn(fmt.Sprintf("data: files read: %d; left out because hidden or of another kind: %d (%s)", len(s.Files()), len(leftOut), printable(names)))
+	to.Warn(fmt.Sprintf("data: files read: %d; left out because hidden or of another kind: %d (%s)", read, len(leftOut), printable(names)))
 }
 
-// badRows reports rows that are left out: the first ones each, all of them as a number.
-type badRows struct {
-	to progress
-	n  int
+// badInputs reports rows or pictures that are left out: the first ones each, all of them as a number.
+type badInputs struct {
+	to   progress
+	what string
+	n    int
 }
 
-// mostBadRows is how many rows that are left out are shown.
-const mostBadRows = 10
+// mostBad is how many of those that are left out are shown.
+const mostBad = 10
 
-func (b *badRows) add(e *dataset.RowError) {
-	if b.n++; b.n <= mostBadRows {
-		b.to.Warn("data: row left out: " + e.Error())
+func (b *badInputs) add(err error) {
+	if b.n++; b.n <= mostBad {
+		b.to.Warn(fmt.Sprintf("data: %s left out: %v", b.what, err))
 	}
 }
 
-func (b *badRows) end() {
+func (b *badInputs) end() {
 	if b.n > 0 {
-		b.to.Warn(fmt.Sprintf("data: rows left out: %d", b.n))
+		b.to.Warn(fmt.Sprintf("data: %ss left out: %d", b.what, b.n))
 	}
 }

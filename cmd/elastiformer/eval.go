@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"strconv"
 	"strings"
@@ -46,8 +47,8 @@ func (o *evalOptions) addFlags(fs *pflag.FlagSet) {
 	o.addDataFlags(fs, "evaluate")
 	fs.Var(&o.budgets, "budget", "`budgets` to evaluate, in (0, 1]: 0.6 or 0.4,0.6 or 0.4..1+0.1 (default 0.4..1+0.1)")
 	boundedVar(fs, &o.context, "context", "", 0, 0, 1<<24, "`tokens` in a window, at least 3; 0 for 512 or the model's context if that is shorter")
-	boundedVar(fs, &o.limit, "limit", "", 0, 0, 1<<40, "evaluate at most this `number` of windows, 0 for all")
-	enumVar(fs, &o.selection, "select", "", "threshold", []string{"threshold", "topk"}, "how token selectors `choose`; topk looks ahead and is no causal model")
+	boundedVar(fs, &o.limit, "limit", "", 0, 0, 1<<40, "evaluate at most this `number` of windows or pictures, 0 for all")
+	enumVar(fs, &o.selection, "select", "", "", []string{"threshold", "topk"}, "how token selectors `choose`: threshold for language models, where topk looks ahead and is no causal model; topk for images")
 	o.precision.addFlag(fs, precisionF32)
 	fs.StringVar(&o.csv, "csv", "", "write the table to this `file` too")
 	fs.BoolVar(&o.force, "force", false, "replace the CSV file if it exists")
@@ -62,9 +63,13 @@ func newEvalCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "eval MODEL --data PATH",
 		Short: "Measure a model at compute budgets",
-		Long: `Measures perplexity as llama-perplexity computes it, and at each budget the KL divergence
+		Long: `Measures how near a model at compute budgets comes to itself with everything on.
+
+For a language model that is perplexity as llama-perplexity computes it, and at each budget the KL divergence
 from the teacher (the same model with everything on), the share of positions where both
-predict the same token, the compute executed and the time taken.
+predict the same token, the compute executed and the time taken. For an encoder of images it
+is the cosine between the outputs, and where it classifies, the KL divergence, the share of
+pictures put in the same class, and the accuracy.
 
 A model without selectors is measured at budget 1 alone.
 
@@ -76,12 +81,14 @@ with pretrained weights multiply in bfloat16, of teacher and student alike.`,
 		Example: `  elastiformer eval elastic.gguf --data valid.txt
   elastiformer eval elastic.gguf --data valid.txt --budget 0.6 --max-kl 0.5 --json
   elastiformer eval elastic.gguf --data test.parquet --text-field story
-  elastiformer eval model.gguf --adapter routers.gguf --data valid.txt --budget 0.5..1+0.05`,
+  elastiformer eval model.gguf --adapter routers.gguf --data valid.txt --budget 0.5..1+0.05
+  elastiformer eval elastic-vit.gguf --data images/test --limit 1000`,
 		Annotations: exitStatus(kindGate, kindInput, kindInterrupted),
 		Args:        cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.globalOptions = g.globalOptions
 			opts.model = args[0]
+			opts.given = cmd.Flags().Changed
 			return runEval(cmd.Context(), opts, g.streams)
 		},
 	}
@@ -117,26 +124,10 @@ func runEval(ctx context.Context, opts evalOptions, std streams) (err error) {
 	} else {
 		c.use(opts.precision)
 	}
-	if opts.context == 0 {
-		opts.context = max(leastContext, min(defaultContext, c.model.Context))
-	}
-	data, err := opts.open(ctx, opts.data, opts.globalOptions, std)
-	if err != nil {
+	if err := c.checkFlags(opts.given); err != nil {
 		return err
 	}
-	windows, err := c.evalWindows(data, opts.context, opts.limit)
-	if err != nil {
-		return err
-	}
-	selection := routing.Threshold
-	if opts.selection == "topk" {
-		selection = routing.TopK
-	}
-	budgets := opts.budgets.values
-	if len(budgets) == 0 {
-		budgets = reachableDefaults(c, opts.context, selection)
-	}
-	report, err := evaluate(ctx, c, windows, budgets, selection, opts.globalOptions, std)
+	report, err := opts.measure(ctx, c, std)
 	if err != nil {
 		return err
 	}
@@ -144,6 +135,64 @@ func runEval(ctx context.Context, opts evalOptions, std streams) (err error) {
 		return err
 	}
 	return opts.gate(report)
+}
+
+// outcome is what an evaluation gives, of whatever kind of model.
+type outcome interface {
+	Text(w io.Writer) error
+	CSV(w io.Writer) error
+	Outcomes() []eval.Outcome
+}
+
+// measure reads the data and evaluates.
+func (o *evalOptions) measure(ctx context.Context, c *checkpoint, std streams) (outcome, error) {
+	if c.encoder != nil {
+		return o.measureImages(ctx, c, std)
+	}
+	if o.context == 0 {
+		o.context = max(leastContext, min(defaultContext, c.model.Context))
+	}
+	data, err := o.open(ctx, o.data, o.globalOptions, std)
+	if err != nil {
+		return nil, err
+	}
+	windows, err := c.evalWindows(data, o.context, o.limit)
+	if err != nil {
+		return nil, err
+	}
+	selection := routing.Threshold
+	if o.selection == "topk" {
+		selection = routing.TopK
+	}
+	budgets := o.budgets.values
+	if len(budgets) == 0 {
+		budgets = reachableDefaults(c, o.context, selection)
+	}
+	return evaluate(ctx, c, windows, budgets, selection, o.globalOptions, std)
+}
+
+// measureImages is measure for an encoder.
+func (o *evalOptions) measureImages(ctx context.Context, c *checkpoint, std streams) (_ outcome, err error) {
+	if o.selection == "threshold" {
+		return nil, usageErrorf("--select threshold is for causal models: an encoder keeps the best tokens of each picture")
+	}
+	if !math.IsInf(o.maxKL, 1) && !c.encoder.CanClassify() {
+		return nil, usageErrorf("--max-kl: %s has no class head", c.path)
+	}
+	if o.minAgreement > 0 && !c.encoder.CanClassify() {
+		return nil, usageErrorf("--min-agreement: %s has no class head", c.path)
+	}
+	set, err := o.openPictures(ctx, c, o.data, o.globalOptions, std)
+	if err != nil {
+		return nil, err
+	}
+	budgets := o.budgets.values
+	if len(budgets) == 0 {
+		budgets = reachableDefaults(c, set.tokens(c.encoder), routing.TopK)
+	}
+	part := set.first(ctx, o.limit)
+	defer closeInto(part, &err)
+	return evaluateImages(ctx, c, part, budgets, o.globalOptions, std)
 }
 
 // reachableDefaults is the default budgets, those left out that are below what the model can reach.
@@ -162,26 +211,44 @@ func reachableDefaults(c *checkpoint, context int, sel routing.Selection) []floa
 
 // evaluate runs eval.Language with progress and the names the report needs.
 func evaluate(ctx context.Context, c *checkpoint, windows [][]int32, budgets []float64, sel routing.Selection, g globalOptions, std streams) (*eval.Report, error) {
-	p := newProgress(g.progress, g.json, std.err)
-	p.Begin("evaluate", 0, len(windows))
-	report, err := eval.Language(ctx, c.model, c.elastic, windows, eval.Options{
-		Budgets: budgets, Selection: sel,
-		Progress: func(done, _ int) { p.Step(done) },
+	report, err := withProgress(ctx, c, len(windows), g, std, func(progress func(done, total int)) (*eval.Report, error) {
+		return eval.Language(ctx, c.model, c.elastic, windows, eval.Options{Budgets: budgets, Selection: sel, Progress: progress})
 	})
-	p.End()
-	switch {
-	case errors.Is(err, eval.ErrNotFinite):
-		return nil, c.blame(err)
-	case ctx.Err() != nil:
-		return nil, context.Cause(ctx)
-	case err != nil:
+	if err != nil {
 		return nil, err
 	}
 	report.Model, report.Precision, report.Seed = c.path, string(c.precision), g.seed
 	return report, nil
 }
 
-func (o *evalOptions) print(report *eval.Report, std streams) error {
+// evaluateImages runs eval.Images in the same way.
+func evaluateImages(ctx context.Context, c *checkpoint, set eval.ImageSet, budgets []float64, g globalOptions, std streams) (*eval.ImageReport, error) {
+	report, err := withProgress(ctx, c, set.Len(), g, std, func(progress func(done, total int)) (*eval.ImageReport, error) {
+		return eval.Images(ctx, c.encoder, c.elastic, set, eval.Options{Budgets: budgets, Selection: routing.TopK, Progress: progress})
+	})
+	if err != nil {
+		return nil, err
+	}
+	report.Model, report.Precision, report.Seed = c.path, string(c.precision), g.seed
+	return report, nil
+}
+
+// withProgress runs an evaluation under a progress bar and finds out whose fault an error is.
+func withProgress[R any](ctx context.Context, c *checkpoint, total int, g globalOptions, std streams, run func(progress func(done, total int)) (R, error)) (R, error) {
+	p := newProgress(g.progress, g.json, std.err)
+	p.Begin("evaluate", 0, total)
+	report, err := run(func(done, _ int) { p.Step(done) })
+	p.End()
+	switch {
+	case errors.Is(err, eval.ErrNotFinite):
+		err = c.blame(err)
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	}
+	return report, err
+}
+
+func (o *evalOptions) print(report outcome, std streams) error {
 	if o.csv != "" {
 		if err := writeFileAtomically(o.csv, report.CSV); err != nil {
 			return err
@@ -197,14 +264,14 @@ func (o *evalOptions) print(report *eval.Report, std streams) error {
 }
 
 // gate compares every budget with the limits given.
-func (o *evalOptions) gate(report *eval.Report) error {
+func (o *evalOptions) gate(report outcome) error {
 	var missed []string
-	for _, r := range report.Results {
-		if r.KL.Mean > o.maxKL {
-			missed = append(missed, fmt.Sprintf("budget %v: KL %.4f above %v", r.Budget, r.KL.Mean, o.maxKL))
+	for _, r := range report.Outcomes() {
+		if r.KL != nil && *r.KL > o.maxKL {
+			missed = append(missed, fmt.Sprintf("budget %v: KL %.4f above %v", r.Budget, *r.KL, o.maxKL))
 		}
-		if r.Agreement < o.minAgreement {
-			missed = append(missed, fmt.Sprintf("budget %v: agreement %.4f below %v", r.Budget, r.Agreement, o.minAgreement))
+		if r.Agreement != nil && *r.Agreement < o.minAgreement {
+			missed = append(missed, fmt.Sprintf("budget %v: agreement %.4f below %v", r.Budget, *r.Agreement, o.minAgreement))
 		}
 		if r.SecondsRatio > o.maxSecondsRatio {
 			missed = append(missed, fmt.Sprintf("budget %v: seconds ratio %.4f above %v", r.Budget, r.SecondsRatio, o.maxSecondsRatio))

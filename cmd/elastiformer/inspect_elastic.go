@@ -38,10 +38,11 @@ type tableEntry struct {
 }
 
 type rowEntry struct {
-	Budget    float64 `json:"budget"`
-	Compute   float64 `json:"compute"`
-	KL        float64 `json:"kl"`
-	Agreement float64 `json:"agreement"`
+	Budget    float64  `json:"budget"`
+	Compute   float64  `json:"compute"`
+	KL        *float64 `json:"kl,omitempty"`
+	Agreement *float64 `json:"agreement,omitempty"`
+	Cosine    *float64 `json:"cosine,omitempty"`
 }
 
 // describeElastic reads the elastic part of a file; nil where it has none.
@@ -98,11 +99,36 @@ func (d inspection) writeElastic(w io.Writer) {
 	}
 	fmt.Fprintf(w, "\nBUDGETS (windows of %d tokens)\n", e.Table.Context)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(table, "  budget\tcompute\tKL\tagreement\t\n")
-	for _, r := range e.Table.Rows {
-		fmt.Fprintf(table, "  %.4g\t%.3f\t%.4f\t%.3f\t\n", r.Budget, r.Compute, r.KL, r.Agreement)
-	}
+	e.Table.write(table)
 	_ = table.Flush() // w keeps its own errors
+}
+
+// write writes the table's lines, with the columns that were measured.
+func (t *tableEntry) write(w io.Writer) {
+	columns := []struct {
+		name, format string
+		of           func(r rowEntry) *float64
+	}{
+		{"KL", "\t%.4f", func(r rowEntry) *float64 { return r.KL }},
+		{"agreement", "\t%.3f", func(r rowEntry) *float64 { return r.Agreement }},
+		{"cosine", "\t%.4f", func(r rowEntry) *float64 { return r.Cosine }},
+	}
+	fmt.Fprint(w, "  budget\tcompute")
+	for _, c := range columns {
+		if len(t.Rows) == 0 || c.of(t.Rows[0]) != nil {
+			fmt.Fprint(w, "\t"+c.name)
+		}
+	}
+	fmt.Fprint(w, "\t\n")
+	for _, r := range t.Rows {
+		fmt.Fprintf(w, "  %.4g\t%.3f", r.Budget, r.Compute)
+		for _, c := range columns {
+			if v := c.of(r); v != nil {
+				fmt.Fprintf(w, c.format, *v)
+			}
+		}
+		fmt.Fprint(w, "\t\n")
+	}
 }
 
 // layerRanges writes ascending layers as convert's --layers takes them: 0..3,6.

@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/elastiformer/elastiformer/pkg/dataset"
 	"github.com/elastiformer/elastiformer/pkg/distill"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
@@ -32,7 +31,6 @@ type trainOptions struct {
 	output          string
 	heldOut         string
 	budgets         budgetRange
-	budgetsGiven    bool // not the default, which adapts to what the model reaches
 	loss            string
 	routerGrad      string
 	checkpointEvery int
@@ -44,24 +42,27 @@ type trainOptions struct {
 	precision       precision
 }
 
-// heldOutWindows is how many windows of --val are measured while training and for the stored table.
-const heldOutWindows = 32
+// How many windows or pictures of --val are measured while training and for the stored table.
+const (
+	heldOutWindows  = 32
+	heldOutPictures = 256
+)
 
 func (o *trainOptions) addFlags(fs *pflag.FlagSet) {
 	d := distill.Defaults()
 	fs.StringVarP(&o.output, "output", "o", "", "trained checkpoint `file` to write (required but for --dry-run)")
 	o.addDataFlags(fs, "train")
-	fs.StringVar(&o.heldOut, "val", "", "`path` as of --data: text on which the KL is measured while training; the best parameters are kept")
+	fs.StringVar(&o.heldOut, "val", "", "`path` as of --data: what the distance is measured on while training; the best parameters are kept")
 	fs.StringVar(&o.adapter, "adapter", "", "elastic side-car `file` of the model")
 	o.pre.addFlag(fs)
 	boundedVar(fs, &o.Steps, "steps", "", d.Steps, 1, 1<<30, "`number` of steps")
-	boundedVar(fs, &o.Batch, "batch", "", d.Batch, 1, 1<<20, "`sequences` in a step")
-	boundedVar(fs, &o.Context, "context", "", d.Context, leastContext, 1<<24, "`tokens` in a sequence")
+	boundedVar(fs, &o.Batch, "batch", "", d.Batch, 1, 1<<20, "`sequences` in a step; 32 pictures unless given")
+	boundedVar(fs, &o.Context, "context", "", d.Context, leastContext, 1<<24, "`tokens` in a sequence of text")
 	boundedVar(fs, &o.LearningRate, "lr", "", d.LearningRate, 0, 1e3, "highest learning `rate`")
 	boundedVar(fs, &o.Warmup, "warmup", "", d.Warmup, 0, 1<<30, "`steps` of linear warm-up; then a cosine to 0")
 	boundedVar(fs, &o.WeightDecay, "weight-decay", "", d.WeightDecay, 0, 1e3, "AdamW's weight `decay`")
 	boundedVar(fs, &o.Clip, "clip", "", d.Clip, 0, 1e9, "largest `norm` of the gradient, 0 for no limit")
-	enumVar(fs, &o.loss, "loss", "", string(d.Loss), distill.Losses, "`loss` between student and teacher")
+	fs.StringVar(&o.loss, "loss", string(d.Loss), "`loss` between student and teacher: "+strings.Join(distill.Losses, ", ")+"; for images "+strings.Join(distill.ImageLosses, ", ")+", or a sum such as cosine=1,kl=0.5; cosine,kl unless given")
 	boundedVar(fs, &o.Temperature, "temperature", "", d.Temperature, 1e-3, 1e3, "`temperature` of the loss")
 	o.budgets = budgetRange{d.BudgetLow, d.BudgetHigh}
 	fs.Var(&o.budgets, "budgets", "`range` LOW..HIGH from which each sequence draws its budget")
@@ -105,7 +106,7 @@ bit for bit. The result holds a table of what it gives at each budget.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.globalOptions = g.globalOptions
 			opts.model = args[0]
-			opts.budgetsGiven = cmd.Flags().Changed("budgets")
+			opts.given = cmd.Flags().Changed
 			opts.complete()
 			return runTrain(cmd.Context(), opts, g.streams)
 		},
@@ -132,14 +133,12 @@ func (o *trainOptions) complete() {
 
 // training is one run of the command.
 type training struct {
-	opts     trainOptions
-	std      streams
-	base     *checkpoint
-	corpus   *dataset.Corpus
-	dataHash string    // of the training text
-	table    [][]int32 // windows on which the stored table is measured
-	trainer  *distill.Trainer
-	log      *trainLog
+	opts    trainOptions
+	std     streams
+	base    *checkpoint
+	lesson  lesson
+	trainer *distill.Trainer
+	log     *trainLog
 }
 
 func runTrain(ctx context.Context, opts trainOptions, std streams) (err error) {
@@ -162,10 +161,14 @@ func runTrain(ctx context.Context, opts trainOptions, std streams) (err error) {
 	}
 	defer closeInto(c, &err)
 	c.use(opts.precision)
+	if err := c.checkFlags(opts.given); err != nil {
+		return err
+	}
 	t := &training{opts: opts, std: std, base: c}
 	if err := t.prepare(ctx); err != nil {
 		return err
 	}
+	defer closeInto(&t.lesson, &err)
 	if opts.dryRun {
 		return t.dryRun(ctx)
 	}
@@ -213,34 +216,24 @@ func (t *training) prepare(ctx context.Context) (err error) {
 	if err := c.requireElastic(); err != nil {
 		return err
 	}
-	data, err := o.open(ctx, o.data, o.globalOptions, t.std)
-	if err != nil {
+	read := t.readText
+	if c.encoder != nil {
+		read = t.readPictures
+	}
+	if t.lesson, err = read(ctx); err != nil {
 		return err
 	}
-	if t.corpus, err = c.corpus(data, o.Context, o.Batch, o.Seed); err != nil {
-		return err
-	}
-	t.dataHash = data.SHA256()
-	var heldOut [][]int32
-	if o.heldOut != "" {
-		if data, err = o.open(ctx, []string{o.heldOut}, o.globalOptions, t.std); err != nil {
-			return err
-		}
-	}
-	if t.table, err = c.evalWindows(data, o.Context, heldOutWindows); err != nil {
-		return err
-	}
-	if o.heldOut != "" {
-		heldOut = t.table
-	}
-	if !o.budgetsGiven {
+	if given := o.given != nil && o.given("budgets"); !given {
 		o.BudgetLow = max(o.BudgetLow, leastBudget(c, o.Context))
 	}
-	t.trainer, err = distill.New(c.elastic, distill.NewLanguage(c.model, t.corpus, heldOut, o.Context), o.Options)
+	t.trainer, err = distill.New(c.elastic, t.lesson.task, o.Options)
 	if errors.Is(err, routing.ErrBudget) {
-		return usageErrorf("--budgets %v: %w", &o.budgets, err)
+		err = usageErrorf("--budgets %v: %w", &o.budgets, err)
 	}
-	return err
+	if err != nil {
+		return errors.Join(err, t.lesson.Close())
+	}
+	return nil
 }
 
 // leastBudget is the least budget within reach, in hundredths.
@@ -256,14 +249,14 @@ func (t *training) resume() error {
 	if !t.opts.resume {
 		return nil
 	}
-	err := t.trainer.Restore(t.opts.sideCar(), t.dataHash)
+	err := t.trainer.Restore(t.opts.sideCar(), t.lesson.dataHash)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
 }
 
-func (t *training) save() error { return t.trainer.Save(t.opts.sideCar(), t.dataHash) }
+func (t *training) save() error { return t.trainer.Save(t.opts.sideCar(), t.lesson.dataHash) }
 
 // saveAfter saves a run that ends early, for the reason given.
 func (t *training) saveAfter(reason error) error {
@@ -336,17 +329,16 @@ func (t *training) finish(ctx context.Context) error {
 	if err := t.save(); err != nil {
 		return err
 	}
-	if err := t.trainer.Finish(ctx, t.dataHash); err != nil {
+	if err := t.trainer.Finish(ctx, t.lesson.dataHash); err != nil {
 		return t.saveAfter(context.Cause(ctx))
 	}
-	report, err := evaluate(ctx, c, t.table, reachableDefaults(c, o.Context, routing.Threshold), routing.Threshold, o.globalOptions, t.std)
+	report, err := t.lesson.measure(ctx)
 	if err != nil {
 		return t.saveAfter(err)
 	}
-	report.Model = o.output
 	table := &routing.Table{Context: o.Context}
-	for _, r := range report.Results {
-		table.Rows = append(table.Rows, routing.TableRow{Budget: r.Budget, Compute: r.Compute, KL: r.KL.Mean, Agreement: r.Agreement})
+	for _, r := range report.Outcomes() {
+		table.Rows = append(table.Rows, routing.TableRow{Budget: r.Budget, Compute: r.Compute, KL: r.KL, Agreement: r.Agreement, Cosine: r.Cosine})
 	}
 	c.elastic.Table = table
 	if o.adapterOnly {
@@ -385,17 +377,17 @@ func (t *training) dryRun(ctx context.Context) error {
 	doc := struct {
 		Schema      int     `json:"schema"`
 		Steps       int     `json:"steps"`
-		Windows     int     `json:"windows"`
+		Windows     int     `json:"windows"` // or pictures
 		TeacherMACs int64   `json:"teacher_macs_per_step"`
 		StudentMACs int64   `json:"student_macs_per_step"`
 		HeapBytes   uint64  `json:"heap_bytes"`
 		Seconds     float64 `json:"seconds"`
-	}{schemaVersion, t.opts.Steps, t.corpus.Windows(), teacher.Total(), student.Total(), memory.HeapSys, perStep * float64(t.opts.Steps)}
+	}{schemaVersion, t.opts.Steps, t.lesson.inputs, teacher.Total(), student.Total(), memory.HeapSys, perStep * float64(t.opts.Steps)}
 	if t.opts.json {
 		return writeJSON(t.std.out, doc)
 	}
-	_, err := fmt.Fprintf(t.std.out, "%d steps over %d windows: forward %.3g multiply-accumulates a step for the teacher, %.3g for the student; "+
-		"%.0f MB beside the model; about %v\n", doc.Steps, doc.Windows, float64(doc.TeacherMACs), float64(doc.StudentMACs),
+	_, err := fmt.Fprintf(t.std.out, "%d steps over %d %s: forward %.3g multiply-accumulates a step for the teacher, %.3g for the student; "+
+		"%.0f MB beside the model; about %v\n", doc.Steps, doc.Windows, t.lesson.what, float64(doc.TeacherMACs), float64(doc.StudentMACs),
 		float64(doc.HeapBytes)/1e6, time.Duration(doc.Seconds*float64(time.Second)).Round(time.Second))
 	return err
 }

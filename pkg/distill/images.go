@@ -55,6 +55,9 @@ type imageLoss struct {
 	weight float64
 }
 
+// ImageLosses lists the losses of encoders.
+var ImageLosses = []string{string(Cosine), string(MSE), string(ForwardKL)}
+
 // ImageLoss is the default loss of an encoder: the outputs, and where there is a class head
 // what it makes of them.
 func ImageLoss(m *model.Encoder) Loss {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
@@ -96,7 +97,7 @@ func stack(dst, a, b kernel.Mat) kernel.Mat {
 
 func (o *Options) checkLoss(known []string) error {
 	if !slices.Contains(known, string(o.Loss)) {
-		return fmt.Errorf("loss %q (known: %v): %w", o.Loss, known, ErrOptions)
+		return fmt.Errorf("loss %q (known: %s): %w", o.Loss, strings.Join(known, ", "), ErrOptions)
 	}
 	return nil
 }

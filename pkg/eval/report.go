@@ -22,6 +22,36 @@ type Report struct {
 	Results   []Result `json:"results"`
 }
 
+// Outcome is what an evaluation of any task says of one budget; what it did not measure is nil.
+type Outcome struct {
+	Budget, Compute, SecondsRatio float64
+	KL, Agreement                 *float64 // mean KL
+	Cosine                        *float64 // over all tokens
+}
+
+// Outcomes lists the outcome at every budget.
+func (r *Report) Outcomes() []Outcome {
+	out := make([]Outcome, len(r.Results))
+	for i := range r.Results {
+		b := &r.Results[i]
+		out[i] = Outcome{Budget: b.Budget, Compute: b.Compute, SecondsRatio: b.SecondsRatio, KL: &b.KL.Mean, Agreement: &b.Agreement}
+	}
+	return out
+}
+
+// Outcomes lists the outcome at every budget.
+func (r *ImageReport) Outcomes() []Outcome {
+	out := make([]Outcome, len(r.Results))
+	for i := range r.Results {
+		b := &r.Results[i]
+		out[i] = Outcome{Budget: b.Budget, Compute: b.Compute, SecondsRatio: b.SecondsRatio, Agreement: b.Agreement, Cosine: &b.Cosine.Tokens}
+		if b.KL != nil {
+			out[i].KL = &b.KL.Mean
+		}
+	}
+	return out
+}
+
 // finite says whether a report can be printed: a mean loss beyond some 700 nats has no
 // perplexity.
 func (r *Report) finite() bool {

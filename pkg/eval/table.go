@@ -38,16 +38,50 @@ func (r *Report) Text(w io.Writer) error {
 
 // CSV writes one line per budget, numbers in full precision.
 func (r *Report) CSV(w io.Writer) error {
-	c := csv.NewWriter(w)
-	rows := [][]string{{"budget", "compute", "compute_with_head", "seconds", "seconds_ratio", "tokens_per_second", "loss", "perplexity",
-		"perplexity_error", "kl_mean", "kl_median", "kl_p99", "agreement", "used_attn_tokens", "used_heads", "used_mlp_tokens", "used_experts"}}
-	for _, b := range r.Results {
+	return writeCSV(w, []string{"budget", "compute", "compute_with_head", "seconds", "seconds_ratio", "tokens_per_second", "loss", "perplexity",
+		"perplexity_error", "kl_mean", "kl_median", "kl_p99", "agreement", "used_attn_tokens", "used_heads", "used_mlp_tokens", "used_experts"},
+		r.Results, func(b Result) []*float64 {
+			return pointers(b.Budget, b.Compute, b.ComputeWithHead, b.Seconds, b.SecondsRatio, b.TokensPerSecond, b.Loss, b.Perplexity,
+				b.PerplexityError, b.KL.Mean, b.KL.Median, b.KL.P99, b.Agreement, b.Used.AttnTokens, b.Used.Heads, b.Used.MLPTokens, b.Used.Experts)
+		})
+}
+
+// CSV writes one line per budget, numbers in full precision; what was not measured is empty.
+func (r *ImageReport) CSV(w io.Writer) error {
+	return writeCSV(w, []string{"budget", "compute", "compute_with_head", "seconds", "seconds_ratio", "images_per_second", "cosine_tokens", "cosine_class",
+		"top1", "top5", "kl_mean", "kl_median", "kl_p99", "agreement", "used_attn_tokens", "used_heads", "used_mlp_tokens", "used_experts"},
+		r.Results, func(b ImageResult) []*float64 {
+			row := pointers(b.Budget, b.Compute, b.ComputeWithHead, b.Seconds, b.SecondsRatio, b.ImagesPerSecond, b.Cosine.Tokens)
+			kl := make([]*float64, 3)
+			if b.KL != nil {
+				kl = pointers(b.KL.Mean, b.KL.Median, b.KL.P99)
+			}
+			row = append(append(append(row, b.Cosine.Class, b.Top1, b.Top5), kl...), b.Agreement)
+			return append(row, pointers(b.Used.AttnTokens, b.Used.Heads, b.Used.MLPTokens, b.Used.Experts)...)
+		})
+}
+
+func pointers(values ...float64) []*float64 {
+	out := make([]*float64, len(values))
+	for i := range values {
+		out[i] = &values[i]
+	}
+	return out
+}
+
+// writeCSV writes a header and a line for each result; a number that is nil is empty.
+func writeCSV[R any](w io.Writer, header []string, results []R, numbers func(R) []*float64) error {
+	rows := [][]string{header}
+	for _, r := range results {
 		var row []string
-		for _, v := range []float64{b.Budget, b.Compute, b.ComputeWithHead, b.Seconds, b.SecondsRatio, b.TokensPerSecond, b.Loss, b.Perplexity,
-			b.PerplexityError, b.KL.Mean, b.KL.Median, b.KL.P99, b.Agreement, b.Used.AttnTokens, b.Used.Heads, b.Used.MLPTokens, b.Used.Experts} {
-			row = append(row, strconv.FormatFloat(v, 'g', -1, 64))
+		for _, v := range numbers(r) {
+			word := ""
+			if v != nil {
+				word = strconv.FormatFloat(*v, 'g', -1, 64)
+			}
+			row = append(row, word)
 		}
 		rows = append(rows, row)
 	}
-	return c.WriteAll(rows)
+	return csv.NewWriter(w).WriteAll(rows)
 }

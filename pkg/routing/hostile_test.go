@@ -26,7 +26,10 @@ func complete(t *testing.T, layers int) (*gguf.File, *model.Model) {
 	e.Plan.Add(0.6, allSelectors)
 	e.BaseHash = strings.Repeat("0", 64)
 	e.Training = &routing.Training{Steps: 10, Seed: 1, Options: "{}", DataHash: "1", InstructionSet: "none"}
-	e.Table = &routing.Table{Context: 16, Rows: []routing.TableRow{{0.5, 0.5, 1, 0.5}, {1, 1, 0, 1}}}
+	zero, half, one := 0.0, 0.5, 1.0
+	e.Table = &routing.Table{Context: 16, Rows: []routing.TableRow{
+		{Budget: 0.5, Compute: 0.5, KL: &one, Agreement: &half}, {Budget: 1, Compute: 1, KL: &zero, Agreement: &one},
+	}}
 	path := filepath.Join(t.TempDir(), "adapter.gguf")
 	if err := e.WriteAdapter(path, false); err != nil {
 		t.Fatal(err)

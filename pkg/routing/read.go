@@ -223,9 +223,20 @@ func (r *reader) table() *Table {
 	}
 	t := &Table{Context: int(min(r.uint("table.context"), 1<<31-1))}
 	t.Rows = make([]TableRow, len(read(r, "table.budget", r.file.Floats)))
+	for i, v := range r.floats("table.budget", len(t.Rows)) {
+		t.Rows[i].Budget = decimal(v)
+	}
+	for i, v := range r.floats("table.compute", len(t.Rows)) {
+		t.Rows[i].Compute = decimal(v)
+	}
 	for i, column := range tableColumns {
+		// A model without classes has neither KL nor agreement, but a cosine.
+		if !r.has("table."+column) && (column == "cosine" || !r.has("table.kl") && !r.has("table.agreement") && r.has("table.cosine")) {
+			continue
+		}
 		for j, v := range r.floats("table."+column, len(t.Rows)) {
-			*t.Rows[j].column(i) = decimal(v)
+			measured := decimal(v)
+			*t.Rows[j].column(i) = &measured
 		}
 	}
 	return t

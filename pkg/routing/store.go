@@ -44,9 +44,13 @@ type Table struct {
 	Rows    []TableRow
 }
 
-// TableRow is one budget's measurement: compute as counted, mean KL to the teacher in
-// nats per token, and the share of positions with the same most likely token.
-type TableRow struct{ Budget, Compute, KL, Agreement float64 }
+// TableRow is one budget's measurement. What was not measured, in all rows alike, is nil.
+type TableRow struct {
+	Budget, Compute float64  // asked for, and as counted
+	KL              *float64 // mean to the teacher, nats per token or picture
+	Agreement       *float64 // share of predictions whose most likely token or class is the same
+	Cosine          *float64 // mean between outputs of an encoder's tokens
+}
 
 // HashBase is the SHA-256, in hexadecimal, of a file's tensors: names, types,
 // dimensions and bytes in file order. It keeps no more of the file in memory than a tensor.
@@ -156,12 +160,22 @@ func (e *Elastic) Store(w *gguf.Writer) error {
 	}
 	if t := e.Table; t != nil {
 		own("table.context", uint32(t.Context))
+		var budget, compute []float32
+		for _, r := range t.Rows {
+			budget, compute = append(budget, float32(r.Budget)), append(compute, float32(r.Compute))
+		}
+		own("table.budget", budget)
+		own("table.compute", compute)
 		for i, column := range tableColumns {
-			values := make([]float32, len(t.Rows))
+			var values []float32
 			for j := range t.Rows {
-				values[j] = float32(*t.Rows[j].column(i))
+				if v := *t.Rows[j].column(i); v != nil {
+					values = append(values, float32(*v))
+				}
 			}
-			own("table."+column, values)
+			if len(values) == len(t.Rows) {
+				own("table."+column, values)
+			}
 		}
 	}
 	if s.err != nil {
@@ -170,11 +184,11 @@ func (e *Elastic) Store(w *gguf.Writer) error {
 	return nil
 }
 
-var tableColumns = []string{"budget", "compute", "kl", "agreement"}
+var tableColumns = []string{"kl", "agreement", "cosine"}
 
 // column is the row's value under tableColumns[i].
-func (r *TableRow) column(i int) *float64 {
-	return []*float64{&r.Budget, &r.Compute, &r.KL, &r.Agreement}[i]
+func (r *TableRow) column(i int) **float64 {
+	return []**float64{&r.KL, &r.Agreement, &r.Cosine}[i]
 }
 
 // flat is the thresholds as one array of shape (G, L, 2).

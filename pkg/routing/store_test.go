@@ -70,11 +70,19 @@ func drawElastic(rt *rapid.T, t testing.TB, m *model.Model) *routing.Elastic {
 	}
 	if rapid.Bool().Draw(rt, "measured") {
 		e.Table = &routing.Table{Context: rapid.IntRange(2, 1<<20).Draw(rt, "context"), Rows: []routing.TableRow{}}
+		classes, pictures := rapid.Bool().Draw(rt, "classes"), rapid.Bool().Draw(rt, "pictures")
 		for range rapid.IntRange(0, 3).Draw(rt, "rows") {
 			number := func(name string) float64 { return float64(percent.Draw(rt, name)) / 100 }
-			e.Table.Rows = append(e.Table.Rows, routing.TableRow{
-				Budget: number("budget"), Compute: number("compute"), KL: number("KL"), Agreement: number("agreement"),
-			})
+			row := routing.TableRow{Budget: number("budget"), Compute: number("compute")}
+			if classes {
+				kl, agreement := number("KL"), number("agreement")
+				row.KL, row.Agreement = &kl, &agreement
+			}
+			if pictures {
+				cosine := number("cosine")
+				row.Cosine = &cosine
+			}
+			e.Table.Rows = append(e.Table.Rows, row)
 		}
 	}
 	return e

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/elastiformer/elastiformer/pkg/dataset"
+	"github.com/elastiformer/elastiformer/pkg/gguf"
+	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/picture"
+)
+
+// imageOptions are the flags that say which pictures are read and how.
+type imageOptions struct {
+	imageSize int
+	classes   []string
+}
+
+func (o *imageOptions) addImageFlags(fs *pflag.FlagSet) {
+	boundedVar(fs, &o.imageSize, "image-size", "", 0, 0, picture.MaxSize, "side of the pictures in `pixels`, a multiple of the patch size; 0 for the model's own")
+	fs.StringSliceVar(&o.classes, "classes", nil, "use the pictures of these `classes` alone")
+}
+
+// textFlags and imageFlags are for one kind of model alone.
+var (
+	textFlags  = []string{"context", "data-format", "text-field", "template", "force-pre"}
+	imageFlags = []string{"image-size", "classes", "save-maps"}
+)
+
+// checkFlags refuses flags that are for the other kind of model.
+func (c *checkpoint) checkFlags(given func(string) bool) error {
+	flags, kind := imageFlags, "language model: --%s is for encoders of images"
+	if c.encoder != nil {
+		flags, kind = textFlags, "encoder of images: --%s is for language models"
+	}
+	for _, name := range flags {
+		if given != nil && given(name) {
+			return usageErrorf("%s is a "+kind, c.path, name)
+		}
+	}
+	return nil
+}
+
+// pictures is a set of pictures, ready for an encoder.
+type pictures struct {
+	*dataset.Images
+	how  *picture.Preprocessing
+	name string // of the set, for messages
+}
+
+// openPictures reads the pictures of the paths as the encoder of c wants them.
+func (o *dataOptions) openPictures(ctx context.Context, c *checkpoint, paths []string, g globalOptions, std streams) (*pictures, error) {
+	how, err := preprocessing(c.file, c.encoder, o.imageSize)
+	if err != nil {
+		return nil, err
+	}
+	p := newProgress(g.progress, g.json, std.err)
+	bad := badInputs{to: p, what: "picture"}
+	options := dataset.ImageOptions{Classes: o.classes, Labels: c.encoder.Vision.Labels}
+	if o.skipBad {
+		options.BadImage = func(e *dataset.ImageError) { bad.add(e) }
+	}
+	set, err := options.Open(ctx, paths...)
+	bad.end()
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
+		return nil, inputErrorf("%w", err)
+	}
+	sayLeftOut(p, set.Len(), set.LeftOut())
+	return &pictures{Images: set, how: how, name: strings.Join(paths, ", ")}, nil
+}
+
+// preprocessing reads how a checkpoint wants its pictures, at another size where one is asked for.
+func preprocessing(f *gguf.File, m *model.Encoder, size int) (*picture.Preprocessing, error) {
+	how, err := picture.NewPreprocessing(f)
+	if err != nil {
+		return nil, err
+	}
+	if size > 0 {
+		if m.CheckSize(size, size) != nil {
+			return nil, usageErrorf("--image-size %d is no multiple of the model's patches of %d", size, m.Vision.PatchSize)
+		}
+		how = how.WithSize(size)
+	}
+	return how, m.CheckSize(how.Size, how.Size)
+}
+
+// batch is pixels as an encoder takes them.
+func (p *pictures) batch(pixels [][]float32, err error) (model.Images, error) {
+	return model.Images{Height: p.how.Size, Width: p.how.Size, Pixels: pixels}, err
+}
+
+// Hash tells one set, and one way of reading it, from another.
+func (p *pictures) Hash() string {
+	return fmt.Sprintf("%s at %d", p.SHA256(), p.how.Size)
+}
+
+// shuffled gives the pictures of training steps, in an order of their own in every epoch, decoded ahead.
+type shuffled struct {
+	*pictures
+	loader *dataset.Loader
+}
+
+func newShuffled(ctx context.Context, p *pictures, seed uint64, batch int) *shuffled {
+	return &shuffled{pictures: p, loader: dataset.NewLoader(ctx, p.Images, p.how, dataset.Shuffled(seed, p.Len(), batch))}
+}
+
+// Batch implements distill.ImageData.
+func (s *shuffled) Batch(step int) (model.Images, error) { return s.batch(s.loader.Batch(step)) }
+
+// Close stops decoding.
+func (s *shuffled) Close() error {
+	s.loader.Close()
+	return nil
+}
+
+// tokens is how many tokens a picture becomes.
+func (p *pictures) tokens(m *model.Encoder) int { return m.Tokens(p.how.Size, p.how.Size) }
+
+// some is pictures of a set in an order, decoded ahead of whoever reads them range by range.
+type some struct {
+	*pictures
+	ctx     context.Context //nolint:containedctx // that of the command, with which decoding ends
+	indices []int
+	size    int // of the ranges that are asked for
+	loader  *dataset.Loader
+}
+
+// first is the set's first pictures, at most n of them (0: all). They are taken in turns from all classes, so that few
+// of them are not of one class alone.
+func (p *pictures) first(ctx context.Context, n int) *some {
+	if n <= 0 || n > p.Len() {
+		n = p.Len()
+	}
+	return &some{pictures: p, ctx: ctx, indices: p.inTurns(n)}
+}
+
+// Len implements eval.ImageSet.
+func (s *some) Len() int { return len(s.indices) }
+
+// Class implements eval.ImageSet.
+func (s *some) Class(i int) int { return s.pictures.Class(s.indices[i]) }
+
+// Range implements eval.ImageSet: ranges of one size that follow one another are decoded before they are asked for.
+func (s *some) Range(lo, hi int) (model.Images, error) {
+	if n := hi - lo; s.size == 0 || n > s.size || lo%s.size != 0 {
+		if s.loader != nil {
+			s.loader.Close()
+		}
+		s.size = n
+		s.loader = dataset.NewLoader(s.ctx, s.Images, s.how, s.part)
+	}
+	return s.batch(s.loader.Batch(lo / s.size))
+}
+
+// part lists the pictures of a range.
+func (s *some) part(step int) []int {
+	return s.indices[min(step*s.size, len(s.indices)):min((step+1)*s.size, len(s.indices))]
+}
+
+// Close stops decoding.
+func (s *some) Close() error {
+	if s.loader != nil {
+		s.loader.Close()
+	}
+	return nil
+}
+
+// inTurns lists n pictures, one of each class after the other.
+func (p *pictures) inTurns(n int) []int {
+	var classes [][]int // indices of each class, in order of first appearance
+	place := map[int]int{}
+	for i := range p.Len() {
+		c, ok := place[p.Class(i)]
+		if !ok {
+			c = len(classes)
+			place[p.Class(i)], classes = c, append(classes, nil)
+		}
+		classes[c] = append(classes[c], i)
+	}
+	out := make([]int, 0, n)
+	for round := 0; len(out) < n; round++ {
+		for _, c := range classes {
+			if round < len(c) && len(out) < n {
+				out = append(out, c[round])
+			}
+		}
+	}
+	return out
+}
