@@ -50,6 +50,7 @@ func box(x float64) float64 {
 func triangle(x float64) float64 { return max(0, 1-math.Abs(x)) }
 
 func hamming(x float64) float64 {
+	const a, b = float64(float32(0.54)), float64(float32(0.46)) // PIL has them in single precision
 	x = math.Abs(x)
 	switch {
 	case x == 0:
@@ -58,7 +59,7 @@ func hamming(x float64) float64 {
 		return 0
 	}
 	x *= math.Pi
-	return math.Sin(x) / x * (0.54 + float64(0.46*math.Cos(x)))
+	return math.Sin(x) / x * (a + float64(b*math.Cos(x)))
 }
 
 func cubic(x float64) float64 {
