@@ -124,17 +124,22 @@ func standardHeader(config func(io.Reader) (image.Config, error)) func([]byte) (
 	}
 }
 
-// maxScans is how often a progressive JPEG may go over its picture. Encoders make
-// about ten scans, and each costs time for the whole picture however few bytes it has.
-const maxScans = 500
+// maxScanned is how many pixels all scans of a JPEG may go over: each scan of a
+// progressive one costs time for the whole picture, however few bytes it has. Encoders
+// make about ten.
+const maxScanned = 16 * MaxPixels
 
 func jpegHeader(data []byte) (width, height int, err error) {
-	// Within a scan no other marker begins with these bytes: there 0xff is followed by 0.
-	if scans := bytes.Count(data, []byte{0xff, 0xda}); scans > maxScans {
-		return 0, 0, fmt.Errorf("%w: %d scans, at most %d are read", ErrTooLarge, scans, maxScans)
-	}
 	c, err := jpeg.DecodeConfig(bytes.NewReader(data))
-	return c.Width, c.Height, err
+	if err != nil {
+		return 0, 0, err
+	}
+	// Within a scan nothing but the next begins with these bytes: there 0xff is followed by 0.
+	scans := bytes.Count(data, []byte{0xff, 0xda})
+	if int64(scans)*int64(c.Width)*int64(c.Height) > maxScanned {
+		return 0, 0, fmt.Errorf("%w: %d scans of %d×%d pixels, at most %d pixels are scanned", ErrTooLarge, scans, c.Width, c.Height, maxScanned)
+	}
+	return c.Width, c.Height, nil
 }
 
 func decodePNG(data []byte) (*Picture, error) {

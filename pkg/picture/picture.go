@@ -12,7 +12,8 @@ const (
 	// MaxSide is the greatest width and height; no JPEG, GIF or WebP can have more.
 	MaxSide = 1<<16 - 1
 	// MaxPixels is the greatest area. The largest picture of ImageNet has 61 million
-	// pixels, and PIL warns from 89 million on.
+	// pixels, and PIL warns from 89 million on. While it is decoded, a picture may take
+	// some 20 bytes a pixel.
 	MaxPixels = 1 << 26
 	// maxBytes is the greatest size of a file: four bytes for each of MaxPixels.
 	maxBytes = 4 * MaxPixels
