@@ -16,7 +16,7 @@ type Loader struct {
 	images        *Images
 	preprocessing *picture.Preprocessing
 	indices       func(step int) []int
-	ctx           context.Context //nolint:containedctx // it is what the goroutines of the loader end with
+	ctx           context.Context // what the goroutines of the loader end with
 	ahead         *imageBatch     // being decoded, or nil
 }
 
