@@ -8,22 +8,24 @@ import (
 	"strconv"
 )
 
-// config is an object of config.json: of the model, of its text part, or of its rotary embedding. Its getters keep the
-// first error, so that a list of values can be read before looking at it. As in Python, null is a value that is not there.
+// config is an object of config.json, of the model, of one of its parts or of its rotary embedding, or of the file that
+// says what is done to pictures. Its getters keep the first error, so that a list of values can be read before looking at
+// it. As in Python, null is a value that is not there.
 type config struct {
+	file     string
 	values   map[string]json.RawMessage
 	defaults map[string]any // of the family, for what its Transformers class does not write; float64, string or bool
 	err      *error         // shared by the objects within
 }
 
-// newConfig wraps an object.
+// newConfig wraps the object of config.json.
 func newConfig(values map[string]json.RawMessage, defaults map[string]any) *config {
-	return &config{values: values, defaults: defaults, err: new(error)}
+	return &config{file: "config.json", values: values, defaults: defaults, err: new(error)}
 }
 
 func (c *config) fail(format string, args ...any) {
 	if *c.err == nil {
-		*c.err = fmt.Errorf("config.json: "+format, args...)
+		*c.err = fmt.Errorf(c.file+": "+format, args...)
 	}
 }
 
@@ -138,11 +140,19 @@ func (c *config) boolean(key string) (on, ok bool) {
 	return on, ok
 }
 
+// booleanOr is boolean with a default.
+func (c *config) booleanOr(key string, otherwise bool) bool {
+	if on, ok := c.boolean(key); ok {
+		return on
+	}
+	return otherwise
+}
+
 // object reads an object, nil if it is not there.
 func (c *config) object(key string) *config {
 	var values map[string]json.RawMessage
 	if !c.decode(key, &values) {
 		return nil
 	}
-	return &config{values: values, err: c.err}
+	return &config{file: c.file, values: values, err: c.err}
 }

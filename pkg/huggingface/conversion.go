@@ -17,6 +17,7 @@ type conversion struct {
 	writer *gguf.Writer
 	opts   Options
 	layers uint64
+	behind uint64          // layers of a decoder behind the encoder
 	dims   map[byte]uint64 // the letters of rule
 	used   map[string]bool // tensors of the folder that are in the file
 	err    error
@@ -71,10 +72,18 @@ func (v *conversion) keys(c *config) {
 			if x, ok := c.float(k.from); ok {
 				v.set(k.to, float32(x))
 			}
-		case headWidth:
-			v.set(k.to, uint32(v.dims['h']))
+		case haveFlag:
+			if on, ok := c.boolean(k.from); ok {
+				v.set(k.to, on)
+			}
+		case dimension:
+			v.set(k.to, uint32(v.dims[k.from[0]]))
 		}
 	}
+}
+
+// attentionKeys writes the hyperparameters of causal attention.
+func (v *conversion) attentionKeys(c *config) {
 	v.set("attention.head_count_kv", uint32(v.dims['K']/max(v.dims['h'], 1)))
 	if _, ok := c.size("head_dim"); ok && !v.family.noHeadDim {
 		v.set("attention.key_length", uint32(v.dims['h']))
@@ -98,16 +107,15 @@ func (v *conversion) checkScale(c *config) {
 
 // tensors adds every tensor of the family, then looks for tensors that are left over.
 func (v *conversion) tensors(c *config) {
-	perLayer := func(r rule) bool { return strings.Contains(r.from, "{l}") }
-	for _, r := range v.family.tensors {
-		if !perLayer(r) {
-			v.add(c, r, 0)
-		}
-	}
-	for l := uint64(0); l < v.layers && v.err == nil; l++ {
-		for _, r := range v.family.tensors {
-			if perLayer(r) {
-				v.add(c, r, l)
+	for _, stack := range []struct {
+		mark   string
+		layers uint64
+	}{{"", 1}, {"{l}", v.layers}, {"{d}", v.behind}} {
+		for l := uint64(0); l < stack.layers && v.err == nil; l++ {
+			for _, r := range v.family.tensors {
+				if r.stack() == stack.mark {
+					v.add(c, r, l)
+				}
 			}
 		}
 	}
@@ -118,10 +126,10 @@ func (v *conversion) tensors(c *config) {
 	}
 }
 
-// ignores tells whether a tensor is of no use: a table of rotary frequencies that old versions of Transformers stored, or
-// what belongs to another part of the model.
+// ignores tells whether a tensor is of no use: a table of rotary frequencies or of the numbers 0, 1, 2… that old versions of
+// Transformers stored, or what belongs to another part of the model.
 func (v *conversion) ignores(name string) bool {
-	if strings.HasSuffix(name, "rotary_emb.inv_freq") {
+	if strings.HasSuffix(name, "rotary_emb.inv_freq") || strings.HasSuffix(name, "embeddings.position_ids") {
 		return true
 	}
 	return slices.ContainsFunc(v.family.ignored, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
@@ -137,13 +145,9 @@ func (v *conversion) add(c *config, r rule, layer uint64) {
 		v.failed(err)
 		return
 	}
-	dims := []uint64{out.cols, out.rows}
-	switch {
-	case len(r.shape) == 1: // stored as rows of one value
-		dims = []uint64{out.rows}
-	case out.rows == 1:
-		dims = dims[:1]
-	case strings.Contains(r.from, "{e}"):
+	dims := v.sizes(strings.TrimLeft(r.shape, "1"))
+	slices.Reverse(dims)
+	if strings.Contains(r.from, "{e}") {
 		dims = append(dims, uint64(len(out.parts)))
 	}
 	if out.typ, err = v.typeOf(r, out, dims); err != nil {
@@ -155,10 +159,15 @@ func (v *conversion) add(c *config, r rule, layer uint64) {
 
 // output finds the parts of a tensor and checks their shapes. It returns nil for an optional tensor that is not there.
 func (v *conversion) output(c *config, r rule, layer string) (*output, error) {
-	from := strings.Replace(r.from, "{l}", layer, 1)
-	out := &output{name: strings.Replace(r.to, "{l}", layer, 1), cols: 1, rows: v.dims[r.shape[0]]}
-	if len(r.shape) > 1 {
-		out.cols = v.dims[r.shape[1]]
+	numbered := strings.NewReplacer("{l}", layer, "{d}", layer)
+	from := numbered.Replace(r.from)
+	out := &output{name: numbered.Replace(r.to), cols: 1, rows: 1}
+	for i, size := range v.sizes(r.shape) {
+		if i > 0 && i == len(r.shape)-1 { // a vector is stored as rows of one value
+			out.cols = size
+		} else {
+			out.rows *= size
+		}
 	}
 	names := []string{from}
 	if strings.Contains(from, "{e}") {
@@ -172,6 +181,9 @@ func (v *conversion) output(c *config, r rule, layer string) (*output, error) {
 	}
 	if r.how&outOfTied != 0 && v.tied(c, from) {
 		v.used[from] = true
+		return nil, nil
+	}
+	if on := c.booleanOr("qkv_bias", true); r.how&ofQKVBias != 0 && !on {
 		return nil, nil
 	}
 	for _, name := range names {
@@ -208,15 +220,21 @@ func (v *conversion) tied(c *config, output string) bool {
 	return ok && on || !stored
 }
 
+// sizes returns the dimensions that letters stand for.
+func (v *conversion) sizes(letters string) []uint64 {
+	sizes := make([]uint64, len(letters))
+	for i := range sizes {
+		sizes[i] = v.dims[letters[i]]
+	}
+	return sizes
+}
+
 // checkShape compares a tensor with the letters of its rule.
 func (v *conversion) checkShape(t *tensor, name, letters string) error {
 	if t == nil {
 		return fmt.Errorf("tensor %q: %w: missing", name, ErrInvalid)
 	}
-	want := make([]uint64, len(letters))
-	for i := range want {
-		want[i] = v.dims[letters[i]]
-	}
+	want := v.sizes(letters)
 	if !slices.Equal(t.shape, want) || slices.Contains(want, 0) {
 		return fmt.Errorf("tensor %q: %w: shape %v, but config.json asks for %v", name, ErrInvalid, t.shape, want)
 	}
@@ -232,7 +250,7 @@ func (v *conversion) typeOf(r rule, out *output, dims []uint64) (gguf.Type, erro
 	if !v.opts.Convert {
 		return out.parts[0].ggmlType()
 	}
-	if n := v.opts.Type.BlockLen(); n > 1 && out.cols%n != 0 {
+	if n := v.opts.Type.BlockLen(); n > 1 && (out.cols%n != 0 || r.how&unblocked != 0) {
 		return gguf.TypeF16, nil // as llama.cpp's converter does with rows that are not whole blocks
 	}
 	return v.opts.Type, nil

@@ -3,7 +3,7 @@ package huggingface
 import "slices"
 
 // families is keyed by the class in "architectures" of config.json. Names of tensors and values are those that
-// Transformers writes, the keys and names on the other side those that llama.cpp reads.
+// Transformers writes; on the other side are those that llama.cpp reads or, of encoders of pictures, those of vit.
 var families = map[string]*family{
 	"LlamaForCausalLM":   llama(nil),
 	"MistralForCausalLM": llama(slidingWindowKey),
@@ -114,4 +114,22 @@ var families = map[string]*family{
 		},
 		demands: []demand{silu},
 	},
+
+	"ViTForImageClassification":                 vit(vision{base: "vit.", tokens: 1, pooling: "class", labels: true, images: vitImages}),
+	"ViTModel":                                  vit(vision{base: "vit.", tokens: 1, pooling: "class", images: vitImages}),
+	"DeiTForImageClassification":                deit(true, false),
+	"DeiTForImageClassificationWithTeacher":     deit(true, true),
+	"DeiTModel":                                 deit(false, false),
+	"Dinov2ForImageClassification":              dinov2("dinov2.", true),
+	"Dinov2Model":                               dinov2("dinov2.", false),
+	"Dinov2WithRegistersForImageClassification": dinov2WithRegisters(true),
+	"Dinov2WithRegistersModel":                  dinov2WithRegisters(false),
+	"ViTMAEForPreTraining":                      maeForPreTraining(),
+	"ViTMAEModel":                               mae(),
+	"CLIPModel":                                 clipVision(),
+	"CLIPVisionModel":                           clipVision(),
+	"CLIPVisionModelWithProjection":             clipVision(),
+	"SiglipForImageClassification":              siglipVision(true),
+	"SiglipModel":                               siglipVision(false),
+	"SiglipVisionModel":                         siglipVision(false),
 }

@@ -113,7 +113,7 @@ var (
 		{"rms_norm_eps", "attention.layer_norm_rms_epsilon", haveReal},
 	}
 	vocabularyKey = []keyRule{{"vocab_size", "vocab_size", needSize}}
-	rotatedKey    = []keyRule{{"", "rope.dimension_count", headWidth}}
+	rotatedKey    = []keyRule{{"h", "rope.dimension_count", dimension}}
 	llamaKeys     = slices.Concat(commonKeys, vocabularyKey, rotatedKey)
 	// slidingWindowKey records a window that llama.cpp ignores in files of this architecture.
 	slidingWindowKey = []keyRule{{"sliding_window", "attention.sliding_window", haveSize}}

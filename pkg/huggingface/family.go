@@ -21,21 +21,56 @@ type family struct {
 	wideScores   uint64   // models of so many layers divide scores by the root of D/H instead of Dh
 	ignored      []string // prefixes of tensors that belong to other parts of the model, such as a vision tower
 	noHeadDim    bool     // the class takes a head to be hidden_size/num_attention_heads whatever "head_dim" says
+	vision       *vision  // of an encoder of pictures, which has neither a vocabulary nor a rotary embedding; else nil
+}
+
+// parts are the objects of config.json that describe the part of a model that is converted, the last one deciding.
+func (f *family) parts() []string {
+	if f.vision != nil {
+		return []string{"vision_config", "vision_config_dict"} // the second is a copy that old folders of CLIP have
+	}
+	return []string{"text_config"}
+}
+
+// alone returns the name that a tensor would have if the part that is converted stood by itself.
+func (f *family) alone(name string) string {
+	if f.vision != nil {
+		return strings.TrimPrefix(name, f.vision.base)
+	}
+	return textName(name)
 }
 
 // Architectures returns the classes of Transformers whose folders can be converted, sorted.
 func Architectures() []string { return slices.Sorted(maps.Keys(families)) }
 
-// rule says what a tensor of the folder becomes. In its names {l} stands for the layer and {e} for the expert. The shape
-// has one letter for each dimension, outermost first:
+// rule says what a tensor of the folder becomes. In its names {l} stands for the layer, {d} for the layer of a decoder
+// behind the encoder and {e} for the expert. The shape has one letter for each dimension, outermost first:
 //
 //	D hidden_size          V rows of the embedding          Q heads × head width     K key heads × head width
 //	h width of a head      F intermediate_size              E moe_intermediate_size  S shared_expert_intermediate_size
 //	M number of experts    P Q + 2K, the fused projection   G 2F, gate and up fused  1 one
+//
+// and of encoders of pictures
+//
+//	p side of a patch      c channels                       N positions              R register tokens
+//	L labels               H what the head reads            W side of all patches    o p·p·c, values of a patch
+//	d decoder's width      f decoder's MLP
+//
+// A 1 at the front is a dimension of the folder only.
 type rule struct {
 	from, to string
 	shape    string
 	how      how
+}
+
+// stack returns the mark in the rule's names that stands for the layer, "" for a tensor outside of the layers.
+func (r rule) stack() string {
+	for _, mark := range []string{"{l}", "{d}"} {
+		if strings.Contains(r.from, mark) {
+			return mark
+		}
+	}
+	return ""
 }
 
 // how is a set of flags that say how a tensor is turned into the file's.
@@ -46,8 +81,10 @@ const (
 	queries                   // rows of query heads
 	keyHeads                  // rows of key heads
 	plusOne                   // the file holds 1 + w
-	exact                     // stays F32 whatever type is asked for: the choice of experts depends on it
+	exact                     // stays F32 whatever type is asked for: the choice of experts, tables that are added
 	outOfTied                 // absent where the embeddings are tied
+	ofQKVBias                 // there if config.json has "qkv_bias"
+	unblocked                 // F16 where a type of blocks is asked for: the rows of a convolution are those of a patch
 )
 
 // demand is a value of config.json that the GGUF architecture takes for granted: a folder that says otherwise is refused.
@@ -68,7 +105,8 @@ const (
 	needSize  keyKind = iota // uint32, must be there
 	haveSize                 // uint32, if it is there
 	haveReal                 // float32, if it is there
-	headWidth                // uint32, the width of a head
+	haveFlag                 // bool, if it is there
+	dimension                // uint32, the dimension that the letter in from stands for
 )
 
 // familyOf finds the family of a folder by the first class in "architectures".

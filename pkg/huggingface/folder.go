@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/elastiformer/elastiformer/pkg/gguf"
@@ -15,8 +17,9 @@ type Folder struct {
 	config  *config
 	family  *family
 	weights *weights
-	tensors map[string]*tensor // by the names of a text model that stands alone
-	tokens  *vocabulary
+	tensors map[string]*tensor // by the names of a model that stands alone
+	tokens  *vocabulary        // nil of an encoder of pictures
+	images  *config            // what is done to pictures; nil of a text model, or where no file says it
 }
 
 // Options say how a folder is turned into a GGUF file. The zero value keeps the types of all matrices.
@@ -47,7 +50,12 @@ func Open(dir string) (_ *Folder, err error) {
 	if err := f.readConfig(); err != nil {
 		return nil, err
 	}
-	if f.tokens, err = readVocabulary(r); err != nil {
+	if f.family.vision != nil {
+		f.images, err = readImages(r)
+	} else {
+		f.tokens, err = readVocabulary(r)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if f.weights, err = openWeights(r); err != nil {
@@ -55,7 +63,7 @@ func Open(dir string) (_ *Folder, err error) {
 	}
 	f.tensors = map[string]*tensor{}
 	for name, t := range f.weights.tensors {
-		alone := textName(name)
+		alone := f.family.alone(name)
 		if f.tensors[alone] != nil {
 			return nil, fmt.Errorf("%w: tensor %q is there under two names", ErrInvalid, alone)
 		}
@@ -79,7 +87,8 @@ func textName(name string) string {
 	return name
 }
 
-// readConfig reads config.json. The values of "text_config" come before those around it.
+// readConfig reads config.json. The values of the object that describes the part come before those around it, except for
+// the labels, which are a matter of the head.
 func (f *Folder) readConfig() error {
 	var values map[string]json.RawMessage
 	if err := f.root.readJSON("config.json", &values); err != nil {
@@ -90,11 +99,13 @@ func (f *Folder) readConfig() error {
 	if err != nil {
 		return err
 	}
-	inner := outside.object("text_config")
-	if inner != nil {
-		for key, value := range inner.values {
-			values[key] = value
+	for _, part := range family.parts() {
+		inner := outside.object(part)
+		if inner == nil {
+			continue
 		}
+		delete(inner.values, "id2label")
+		maps.Copy(values, inner.values)
 	}
 	f.family, f.config = family, newConfig(values, family.defaults)
 	return *outside.err
@@ -123,20 +134,43 @@ func (f *Folder) GGUF(opts Options) (*gguf.Writer, error) {
 	c := newConfig(f.config.values, f.family.defaults)
 	v := &conversion{folder: f, family: f.family, writer: gguf.NewWriter(), opts: opts, used: map[string]bool{}}
 	f.family.check(c)
-	v.measure(c)
+	if f.family.vision != nil {
+		v.measureEncoder(c)
+	} else {
+		v.measure(c)
+	}
 	if err := *c.err; err != nil {
 		return nil, fmt.Errorf("huggingface: %s: %w", f.root.dir, err)
 	}
 	v.general()
 	v.keys(c)
-	f.family.layers.write(v, c)
-	f.family.rope(v, c)
+	if f.family.vision != nil {
+		v.encoderKeys(c)
+	} else {
+		v.attentionKeys(c)
+		f.family.layers.write(v, c)
+		f.family.rope(v, c)
+	}
 	v.tensors(c)
-	if v.err == nil { // there are as many rows as config.json says
+	if v.err == nil && f.tokens != nil { // there are as many rows as config.json says
 		v.vocabulary()
 	}
 	if err := errors.Join(*c.err, v.err); err != nil {
 		return nil, fmt.Errorf("huggingface: %s: %w", f.root.dir, err)
 	}
 	return v.writer, nil
+}
+
+// LeftOut returns the parts of the model, by the names of their modules and sorted, that the file will be without, because
+// its architecture has no place for them: a text tower, or a pooler.
+func (f *Folder) LeftOut() []string {
+	found := map[string]bool{}
+	for name, t := range f.tensors {
+		for _, prefix := range f.family.ignored {
+			if rest, ok := strings.CutPrefix(name, prefix); ok {
+				found[strings.TrimSuffix(strings.TrimSuffix(t.name, rest), ".")] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -55,16 +56,25 @@ func (v *conversion) general() {
 			set(fmt.Sprintf("base_model.%d.repo_url", i), "https://huggingface.co/"+base)
 		}
 	}
-	matrices := v.opts.Type
-	if t := v.folder.tensors["model.embed_tokens.weight"]; !v.opts.Convert && t != nil {
-		matrices, _ = t.ggmlType() // an unreadable one is an error when it is added
-	}
+	matrices := v.matrixType()
 	if n, ok := fileTypes[matrices]; ok {
 		set("file_type", n)
 	}
 	if matrices.BlockLen() > 1 {
 		set("quantization_version", uint32(quantizationVersion))
 	}
+}
+
+// matrixType returns the type that stands for the file: what was asked for, or that of the first matrix.
+func (v *conversion) matrixType() gguf.Type {
+	matrix := func(r rule) bool { return len(r.shape) == 2 && r.how&exact == 0 }
+	if i := slices.IndexFunc(v.family.tensors, matrix); !v.opts.Convert && i >= 0 {
+		if t := v.folder.tensors[strings.Replace(v.family.tensors[i].from, "{l}", "0", 1)]; t != nil {
+			typ, _ := t.ggmlType() // an unreadable one is an error when it is added
+			return typ
+		}
+	}
+	return v.opts.Type
 }
 
 // origin returns the name of the folder. In the hub's cache that of the repository tells name and organization.

@@ -70,7 +70,7 @@ func tinyFolder(t testing.TB, added string) string {
 // A folder that asks for what the file cannot say, or that contradicts itself, is refused with the reason.
 func TestRefused(t *testing.T) {
 	for _, r := range []struct{ name, added, want string }{
-		{"other class", `"architectures": ["BertModel"]`, `architecture "BertModel" is not supported (known: Gemma2ForCausalLM,`},
+		{"other class", `"architectures": ["BertModel"]`, `architecture "BertModel" is not supported (known: CLIPModel, CLIPVisionModel,`},
 		{"no class", `"architectures": null`, "names no class"},
 		{"quantised", `"quantization_config": {"bits": 4}`, `"quantization_config" is {"bits":4}, which is not supported`},
 		{"other activation", `"hidden_act": "relu"`, `"hidden_act" is "relu"`},
