@@ -74,9 +74,11 @@ func dinov2(base string, labels bool, more ...[]rule) *family {
 	return f
 }
 
-// dinov2WithRegisters has tokens that are no patches and have no position.
+// dinov2WithRegisters has tokens that are no patches and have no position. Its models were trained with another way of
+// interpolating positions.
 func dinov2WithRegisters(labels bool) *family {
 	f := dinov2("dinov2_with_registers.", labels, registerTokens)
+	f.vision.smooth = true
 	f.keys = slices.Concat(f.keys, []keyRule{{"R", "register_count", dimension}})
 	f.defaults["num_register_tokens"] = 4.0
 	return f
@@ -107,7 +109,7 @@ func siglipVision(labels bool) *family {
 var (
 	encoderKeys = []keyRule{
 		{"W", "image_size", dimension},
-		{"patch_size", "patch_size", needSize},
+		{"p", "patch_size", dimension},
 		{"num_channels", "num_channels", needSize},
 		{"hidden_size", "embedding_length", needSize},
 		{"F", "feed_forward_length", dimension},

@@ -14,6 +14,7 @@ type vision struct {
 	pooling string                     // what the head reads, a value of the key
 	labels  bool                       // there is a head
 	decoder bool                       // there is the decoder of a masked autoencoder
+	smooth  bool                       // positions for fewer patches are averaged ("antialias") besides being interpolated
 	images  func(side uint64) pictures // what is done to pictures where no file says it, for a model of side pixels
 }
 
@@ -123,6 +124,9 @@ func (v *conversion) encoderKeys(c *config) {
 	v.set("pooling", v.family.vision.pooling)
 	if v.family.vision.labels && c.has("id2label") {
 		v.set("class_labels", c.labels())
+	}
+	if v.family.vision.smooth {
+		v.set("position_antialias", true)
 	}
 	v.imageKeys()
 }
