@@ -42,16 +42,16 @@ func deit(labels, teacher bool) *family {
 	return f
 }
 
-// mae is the encoder of a masked autoencoder.
+// mae is the encoder of a masked autoencoder alone.
 func mae() *family {
-	return vit(vision{base: "vit.", tokens: 1, pooling: "class", images: maeImages})
+	f := vit(vision{base: "vit.", tokens: 1, pooling: "class", images: maeImages})
+	f.ignored = append(f.ignored, "decoder.")
+	return f
 }
 
 // maeForPreTraining is that encoder with the decoder that draws what was masked.
 func maeForPreTraining() *family {
-	f := mae()
-	f.vision.decoder = true
-	f.tensors = slices.Concat(f.tensors, maeDecoder)
+	f := vit(vision{base: "vit.", tokens: 1, pooling: "class", decoder: true, images: maeImages}, maeDecoder)
 	f.keys = slices.Concat(f.keys, decoderKeys)
 	maps.Copy(f.defaults, map[string]any{
 		"decoder_num_attention_heads": 16.0, "decoder_hidden_size": 512.0, "decoder_num_hidden_layers": 8.0,

@@ -153,6 +153,18 @@ func TestEncoderFolders(t *testing.T) {
 	}
 }
 
+// The class of the encoder alone leaves out what the class with the decoder takes.
+func TestEncoderWithoutDecoder(t *testing.T) {
+	folder, err := Open(writeFolder(t, edited(t, "mae", "config.json", `"architectures": ["ViTMAEModel"]`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	if _, err := folder.GGUF(Options{}); err != nil || !slices.Equal(folder.LeftOut(), []string{"decoder"}) {
+		t.Errorf("left out %v, %v", folder.LeftOut(), err)
+	}
+}
+
 // checkLeftOut compares what a folder says is left out with what is.
 func checkLeftOut(t *testing.T, folder *Folder, used map[string]bool) {
 	t.Helper()
