@@ -27,14 +27,15 @@ type Encoder struct {
 
 // VisionConfig holds what an encoder has beside its blocks.
 type VisionConfig struct {
-	ImageSize      int // side of the square pictures the positions were trained for
-	PatchSize      int // P
-	Channels       int // C
-	Registers      int // register tokens, which have no position
-	Classes        int // 0 without a head
-	Labels         []string
-	HeadActivation tape.Activation // between the head's two layers
-	Pooling        Pooling
+	ImageSize       int  // side of the square pictures the positions were trained for
+	PatchSize       int  // P
+	Channels        int  // C
+	Registers       int  // register tokens, which have no position
+	SmoothPositions bool // antialiasing when positions are interpolated
+	Classes         int  // 0 without a head
+	Labels          []string
+	HeadActivation  tape.Activation // between the head's two layers
+	Pooling         Pooling
 }
 
 // Pooling is what a head reads of an encoder's output.

@@ -83,6 +83,7 @@ func (k *keys) vit(m *Encoder) {
 	v := &m.Vision
 	v.Channels = k.intOr("num_channels", 3)
 	v.Registers = k.intOr("register_count", 0)
+	v.SmoothPositions = k.boolOr("position_antialias", false)
 	m.family.activation = k.activation("activation")
 	v.HeadActivation = k.activation("head_activation")
 	m.family.sumNorms = k.choice("norm_order", "pre", "pre", "post") == "post"

@@ -23,7 +23,7 @@ func (m *Encoder) positions(t *tape.Tape, height, width int) *tape.Var {
 		copy(patches.Data, table.Data[positioned*m.Width:])
 		return out
 	}
-	rows, columns := cubicTaps(side, height), cubicTaps(side, width)
+	rows, columns := cubicTaps(side, height, m.Vision.SmoothPositions), cubicTaps(side, width, m.Vision.SmoothPositions)
 	for y := range height {
 		for x := range width {
 			row := patches.Row(y*width + x)
@@ -46,28 +46,43 @@ type tap struct {
 	weight float64
 }
 
-// cubicSharpness is the constant a of Keys' cubic convolution (doi 10.1109/TASSP.1981.1163711)
-// that PyTorch's bicubic interpolation, by which these checkpoints are resized everywhere, uses.
-const cubicSharpness = -0.75
+// Keys' cubic convolution (doi 10.1109/TASSP.1981.1163711) with the constants a that PyTorch,
+// by which these checkpoints are resized everywhere, has without antialiasing and with it.
+const (
+	cubicSharpness  = -0.75
+	smoothSharpness = -0.5
+)
 
 // cubicTaps interpolates n samples to m: sample i of m lies at (i+½)·n/m − ½ of the n, and
-// samples beyond the ends are those at the ends. There is no antialiasing.
-func cubicTaps(n, m int) [][4]tap {
-	taps := make([][4]tap, m)
+// samples beyond the ends are those at the ends. Smooth means antialiasing: the fewer samples
+// are wanted the wider each looks, there are none beyond the ends, and weights sum to one.
+func cubicTaps(n, m int, smooth bool) [][]tap {
+	a, spread := cubicSharpness, 1.0
+	if smooth {
+		a, spread = smoothSharpness, max(1, float64(n)/float64(m))
+	}
+	taps := make([][]tap, m)
 	for i := range taps {
 		at := (float64(i)+0.5)*float64(n)/float64(m) - 0.5
-		first := math.Floor(at)
+		var sum float64
+		for p := math.Ceil(at - 2*spread); p <= at+2*spread; p++ {
+			end := min(max(p, 0), float64(n-1))
+			if smooth && p != end {
+				continue
+			}
+			w := cubic(math.Abs(at-p)/spread, a)
+			taps[i] = append(taps[i], tap{at: int(end), weight: w})
+			sum += w
+		}
 		for j := range taps[i] {
-			p := first + float64(j) - 1
-			taps[i][j] = tap{at: int(min(max(p, 0), float64(n-1))), weight: cubic(math.Abs(at - p))}
+			taps[i][j].weight /= sum // one without antialiasing, but for rounding
 		}
 	}
 	return taps
 }
 
-// cubic is the weight of a sample at distance x < 2.
-func cubic(x float64) float64 {
-	const a = cubicSharpness
+// cubic is the weight of a sample at distance x up to 2.
+func cubic(x, a float64) float64 {
 	if x <= 1 {
 		return ((a+2)*x-(a+3))*x*x + 1
 	}
