@@ -1,5 +1,6 @@
 // Package huggingface turns a model folder in the form of the Hugging Face hub into a GGUF file: weights in safetensors,
-// hyperparameters in config.json, the vocabulary in tokenizer.json or tokenizer.model.
+// hyperparameters in config.json, the vocabulary in tokenizer.json or tokenizer.model or, of an encoder of pictures, what is
+// done to them in preprocessor_config.json.
 //
 // # What differs between the two forms
 //
@@ -16,11 +17,14 @@
 // Tied embeddings are one tensor in both; vectors are F32 in the file; the vocabulary is padded to the rows of the
 // embedding.
 //
+// Encoders of pictures have none of these: their tensors get other names, and the picture's way to the model becomes keys.
+//
 // # Families
 //
 // What a family's tensors are called, which shapes config.json promises for them and which values of config.json a GGUF
 // file of that architecture can express is a table ([Architectures] lists its first column). A folder that asks for
-// something else is refused with [ErrUnsupported] rather than converted to another model.
+// something else is refused with [ErrUnsupported] rather than converted to another model. Parts of a model that the file has
+// no place for, such as the text tower beside an encoder of pictures, are left out, which [Folder.LeftOut] says.
 //
 // # Trust
 //
