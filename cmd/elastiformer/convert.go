@@ -61,8 +61,8 @@ it still opens wherever the model does; what is attached are additional keys. A 
 is split (NAME-00001-of-0000N.gguf) is read as one file, by any of its parts.
 
 MODEL may also be a folder as on the Hugging Face hub: config.json, safetensors and
-tokenizer.json or tokenizer.model. It becomes an ordinary GGUF file on the way, where --plain
-stops.
+tokenizer.json or tokenizer.model, or preprocessor_config.json of an encoder of images. It
+becomes an ordinary GGUF file on the way, where --plain stops.
 
 At budget 1 the elastic checkpoint is the pretrained model bit for bit. Below, train it first.`,
 		Example: `  elastiformer convert model.gguf -o elastic.gguf

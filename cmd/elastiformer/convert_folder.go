@@ -79,6 +79,9 @@ func convertFolder(ctx context.Context, opts convertOptions, std streams) (err e
 	if err != nil {
 		return err
 	}
+	if parts := folder.LeftOut(); len(parts) > 0 {
+		newProgress(opts.progress, opts.json, std.err).Warn(fmt.Sprintf("%s: left out of the file: %s", opts.model, strings.Join(parts, ", ")))
+	}
 	if opts.folder.plain {
 		written, err := opts.writePlain(w)
 		if err != nil {

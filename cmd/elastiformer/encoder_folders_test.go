@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/elastiformer/elastiformer/internal/tape"
@@ -68,6 +69,24 @@ func withoutDecoder(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	return alone
+}
+
+// Parts of a model that the file has no place for are named on standard error, as a text or as a document.
+func TestEncoderLeftOut(t *testing.T) {
+	const parts = "left out of the file: logit_scale, text_model, text_projection, visual_projection"
+	for _, asJSON := range []bool{false, true} {
+		var out, errs bytes.Buffer
+		opts := convertOptions{
+			globalOptions: globalOptions{json: asJSON, progress: "none"}, model: filepath.Join(encoderFolders, "clip"),
+			output: filepath.Join(t.TempDir(), "plain.gguf"), folder: folderOptions{plain: true, typ: typeAsStored},
+		}
+		if err := runConvert(t.Context(), opts, streams{out: &out, err: &errs}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(errs.String(), parts) || json.Valid(errs.Bytes()) != asJSON || json.Valid(out.Bytes()) != asJSON {
+			t.Errorf("got %q, on standard error %q", out.String(), errs.String())
+		}
+	}
 }
 
 // loadFolder converts a folder and loads the file.
