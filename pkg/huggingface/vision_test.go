@@ -283,34 +283,42 @@ func TestEncoderHostile(t *testing.T) {
 // Matrices get the type that is asked for. Of blocks there are none in rows of a convolution, even where they would fit,
 // and tables that are added stay as exact as vectors.
 func TestEncoderTypes(t *testing.T) {
-	dir := writeFolder(t, wideEncoder(t))
 	for _, r := range []struct {
-		opts                 Options
-		patches, query, head gguf.Type
+		stored        gguf.Type
+		opts          Options
+		patches, rest gguf.Type
 	}{
-		{Options{}, gguf.TypeF32, gguf.TypeF32, gguf.TypeF32},
-		{Options{Convert: true, Type: gguf.TypeF16}, gguf.TypeF16, gguf.TypeF16, gguf.TypeF16},
-		{Options{Convert: true, Type: gguf.TypeQ8_0}, gguf.TypeF16, gguf.TypeQ8_0, gguf.TypeQ8_0},
-		{Options{Convert: true, Type: gguf.TypeQ6_K}, gguf.TypeF16, gguf.TypeF16, gguf.TypeF16}, // rows of 32
+		{gguf.TypeF32, Options{}, gguf.TypeF32, gguf.TypeF32},
+		{gguf.TypeF16, Options{}, gguf.TypeF16, gguf.TypeF16},
+		{gguf.TypeBF16, Options{}, gguf.TypeBF16, gguf.TypeBF16},
+		{gguf.TypeBF16, Options{Convert: true, Type: gguf.TypeF32}, gguf.TypeF32, gguf.TypeF32},
+		{gguf.TypeF32, Options{Convert: true, Type: gguf.TypeF16}, gguf.TypeF16, gguf.TypeF16},
+		{gguf.TypeF32, Options{Convert: true, Type: gguf.TypeQ8_0}, gguf.TypeF16, gguf.TypeQ8_0},
+		{gguf.TypeF32, Options{Convert: true, Type: gguf.TypeQ6_K}, gguf.TypeF16, gguf.TypeF16}, // rows of 32
 	} {
-		f := convert(t, dir, r.opts)
+		f := convert(t, writeFolder(t, wideEncoder(t, r.stored)), r.opts)
 		for name, want := range map[string]gguf.Type{
-			"v.patch_embd.weight": r.patches, "v.blk.1.attn_q.weight": r.query, "v.blk.0.ffn_down.weight": r.query, "v.head.weight": r.head,
+			"v.patch_embd.weight": r.patches, "v.blk.1.attn_q.weight": r.rest, "v.blk.0.ffn_down.weight": r.rest, "v.head.weight": r.rest,
 			"v.patch_embd.bias": gguf.TypeF32, "v.position_embd.weight": gguf.TypeF32, "v.class_embd": gguf.TypeF32, "v.blk.0.ln1.weight": gguf.TypeF32,
 		} {
 			if x, ok := f.Tensor(name); !ok || x.Type != want {
-				t.Errorf("%v: %s: got %v, want %v", r.opts, name, x, want)
+				t.Errorf("%v, %v: %s: got %v, want %v", r.stored, r.opts, name, x, want)
 			}
 		}
-		if n, err := f.Int("general.file_type"); err != nil || n != int64(fileTypes[map[bool]gguf.Type{true: r.opts.Type, false: gguf.TypeF32}[r.opts.Convert]]) {
-			t.Errorf("%v: file type %d (%v)", r.opts, n, err)
+		asked := map[bool]gguf.Type{true: r.opts.Type, false: r.stored}[r.opts.Convert]
+		if n, err := f.Int("general.file_type"); err != nil || n != int64(fileTypes[asked]) {
+			t.Errorf("%v, %v: file type %d (%v)", r.stored, r.opts, n, err)
 		}
 	}
 }
 
-// wideEncoder is the folder vit with rows of 32 in all matrices and in the patches.
-func wideEncoder(t *testing.T) map[string]any {
+// wideEncoder is the folder vit, stored as typ, with rows of 32 in all matrices and in the patches.
+func wideEncoder(t *testing.T, typ gguf.Type) map[string]any {
 	t.Helper()
+	codec, err := typ.Codec()
+	if err != nil {
+		t.Fatal(err)
+	}
 	folder, err := Open(filepath.Join("testdata", "vision", "vit"))
 	if err != nil {
 		t.Fatal(err)
@@ -318,7 +326,7 @@ func wideEncoder(t *testing.T) map[string]any {
 	defer folder.Close()
 	var tensors []stored
 	for name, x := range folder.weights.tensors {
-		s := stored{name, "F32", slices.Clone(x.shape), nil}
+		s := stored{name, typ.String(), slices.Clone(x.shape), nil}
 		n := uint64(1)
 		for i, size := range s.shape {
 			if size == 4 || size == 16 || size == 24 {
@@ -326,9 +334,12 @@ func wideEncoder(t *testing.T) map[string]any {
 			}
 			n *= s.shape[i]
 		}
-		for i := range n {
-			s.data = append(s.data, f32(float32(math.Sin(float64(i))))...)
+		values := make([]float32, n)
+		for i := range values {
+			values[i] = float32(math.Sin(float64(i)))
 		}
+		s.data = make([]byte, len(values)*codec.BlockBytes())
+		codec.Encode(s.data, values)
 		tensors = append(tensors, s)
 	}
 	files := edited(t, "vit", "config.json", `"hidden_size": 32, "intermediate_size": 32, "patch_size": 32, "image_size": 96`)
