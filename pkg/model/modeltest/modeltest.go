@@ -1,5 +1,6 @@
 // Package modeltest writes random checkpoints of every family for tests and benchmarks: whole
-// GGUF files with a toy vocabulary, the same bytes for the same shape and seed.
+// GGUF files, of language models with a toy vocabulary and of vision transformers, the same
+// bytes for the same shape and seed.
 package modeltest
 
 import (
@@ -68,7 +69,18 @@ func Write(tb testing.TB, s Shape) string {
 // Open writes the file of a shape and loads it; both live as long as the test.
 func Open(tb testing.TB, s Shape) (*gguf.File, *model.Model) {
 	tb.Helper()
-	f, err := gguf.Open(Write(tb, s))
+	f := openFile(tb, Write(tb, s))
+	m, err := model.Load(f)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return f, m
+}
+
+// openFile opens a file as long as the test lives.
+func openFile(tb testing.TB, path string) *gguf.File {
+	tb.Helper()
+	f, err := gguf.Open(path)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -77,11 +89,7 @@ func Open(tb testing.TB, s Shape) (*gguf.File, *model.Model) {
 			tb.Error(err)
 		}
 	})
-	m, err := model.Load(f)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return f, m
+	return f
 }
 
 // Writer returns the unwritten file of a shape, for tests that spoil it first.
@@ -152,15 +160,17 @@ func (b *builder) tensors(s Shape) {
 // variance one has the given standard deviation.
 func (b *builder) matrix(name string, rows, cols int, deviation float64) {
 	b.tb.Helper()
-	// Uniform over ±√3 has variance one.
-	half := float32(deviation * math.Sqrt(3/float64(cols)))
-	b.add(name, b.t, []uint64{uint64(cols), uint64(rows)}, 0, half)
+	b.add(name, b.t, []uint64{uint64(cols), uint64(rows)}, 0, float32(deviation)*half(cols))
 }
+
+// half is how far around zero values spread evenly for a sum of so many, weighed by inputs
+// of variance one, to have variance one: uniform over ±√3 has it.
+func half(inputs int) float32 { return float32(math.Sqrt(3 / float64(inputs))) }
 
 // stack adds n matrices of shape (rows, cols) as one tensor.
 func (b *builder) stack(name string, n, rows, cols int) {
 	b.tb.Helper()
-	b.add(name, b.t, []uint64{uint64(cols), uint64(rows), uint64(n)}, 0, float32(math.Sqrt(3/float64(cols))))
+	b.add(name, b.t, []uint64{uint64(cols), uint64(rows), uint64(n)}, 0, half(cols))
 }
 
 // norm adds weights within a tenth of one.

@@ -31,6 +31,25 @@ func TestSameSeedSameBytes(t *testing.T) {
 	}
 }
 
+func TestSameSeedSameEncoder(t *testing.T) {
+	read := func(s modeltest.EncoderShape) []byte {
+		data, err := os.ReadFile(modeltest.WriteEncoder(t, s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	for _, family := range modeltest.EncoderFamilies() {
+		a, b := read(modeltest.EncoderShape{Family: family, Seed: 3}), read(modeltest.EncoderShape{Family: family, Seed: 3})
+		if !bytes.Equal(a, b) {
+			t.Errorf("%s: two files of one seed differ", family)
+		}
+		if bytes.Equal(a, read(modeltest.EncoderShape{Family: family, Seed: 4})) {
+			t.Errorf("%s: files of two seeds are equal", family)
+		}
+	}
+}
+
 // Logits must differ enough for a test to see a wrong one, and not so much that the
 // softmax is one-hot.
 func TestLogitSpread(t *testing.T) {
