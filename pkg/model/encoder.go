@@ -36,6 +36,8 @@ type VisionConfig struct {
 	Labels          []string
 	HeadActivation  tape.Activation // between the head's two layers
 	Pooling         Pooling
+
+	storedLayers int // blocks in the file, of which a feature layer leaves some out
 }
 
 // Pooling is what a head reads of an encoder's output.
@@ -81,9 +83,7 @@ func LoadEncoder(f *gguf.File) (*Encoder, error) {
 			break
 		}
 	}
-	if k := (keys{file: f, prefix: "clip.vision."}); k.has("feature_layer") {
-		b.skipLayers(m.Config.Layers)
-	}
+	b.skipLayers(m.Config.Layers, m.Vision.storedLayers)
 	b.checkAll()
 	if b.err != nil {
 		return nil, fmt.Errorf("model: %w", b.err)
@@ -91,11 +91,11 @@ func LoadEncoder(f *gguf.File) (*Encoder, error) {
 	return m, nil
 }
 
-// skipLayers passes over the blocks from the given one on: a feature layer leaves them out.
-func (b *binder) skipLayers(from int) {
+// skipLayers passes over the blocks [from, to): a feature layer leaves them out.
+func (b *binder) skipLayers(from, to int) {
 	for _, t := range b.file.Tensors() {
 		var layer int
-		if n, _ := fmt.Sscanf(t.Name, "v.blk.%d.", &layer); n == 1 && layer >= from {
+		if n, _ := fmt.Sscanf(t.Name, "v.blk.%d.", &layer); n == 1 && layer >= from && layer < to {
 			b.bound[t.Name] = true
 		}
 	}
@@ -106,11 +106,20 @@ func (b *binder) encoder(m *Encoder) {
 	c, v := &m.Config, &m.Vision
 	p := v.PatchSize
 	m.Patches = b.biased("v.patch_embd", b.patches(c.Width, v.Channels, p), c.Width)
-	special := tape.NewConst(c.Special, c.Width, make([]float32, c.Special*c.Width))
-	at := 0
+	m.SpecialToken = b.specialTokens(c, v)
+	positions := c.Special - v.Registers + v.Grid()*v.Grid()
+	m.Positions = b.table("v.position_embd.weight", positions, c.Width)
+	m.InputNorm = b.optionalNorm("v.pre_ln", c)
+	m.OutputNorm = b.optionalNorm("v.post_ln", c)
+	b.heads(m)
+}
+
+// specialTokens binds what stands before the patches, (Special, D).
+func (b *binder) specialTokens(c *Config, v *VisionConfig) *tape.Var {
+	all := tape.NewConst(0, c.Width, nil)
 	add := func(token *tape.Var) {
 		if token != nil {
-			at += copy(special.Data[at:], token.Data)
+			all.Rows, all.Data = all.Rows+token.Rows, append(all.Data, token.Data...)
 		}
 	}
 	for _, name := range []string{classToken, distillToken} {
@@ -121,17 +130,22 @@ func (b *binder) encoder(m *Encoder) {
 	if v.Registers > 0 {
 		add(b.table("v.register_embd", v.Registers, c.Width))
 	}
-	m.SpecialToken = special
-	positions := c.Special - v.Registers + v.Grid()*v.Grid()
-	m.Positions = b.table("v.position_embd.weight", positions, c.Width)
-	m.InputNorm = b.optionalNorm("v.pre_ln", c)
-	m.OutputNorm = b.optionalNorm("v.post_ln", c)
-	b.heads(m)
+	return all
+}
+
+// readsToken fails where a token that a head reads is missing.
+func (b *binder) readsToken(name string) {
+	if !b.has(name) {
+		b.fail(name, fmt.Errorf("missing, and a head reads it: file %w", ErrInvalid))
+	}
 }
 
 // heads binds what reads the output.
 func (b *binder) heads(m *Encoder) {
 	width := m.Width
+	if m.Vision.Pooling != PoolMean {
+		b.readsToken(classToken)
+	}
 	if m.Vision.Pooling == PoolClassMean {
 		width *= 2
 	}
@@ -148,6 +162,8 @@ func (b *binder) heads(m *Encoder) {
 		}
 	}
 	if b.has("v.head_dist.weight") {
+		b.readsToken(classToken) // before the other
+		b.readsToken(distillToken)
 		head := b.projection("v.head_dist", m.Vision.Classes, m.Width)
 		m.DistillHead = &head
 	}

@@ -74,7 +74,7 @@ func (k *keys) blocks(m *Encoder) {
 		FeedForward: k.int("feed_forward_length"),
 		Epsilon:     float32(k.float("attention.layer_norm_epsilon")),
 	}
-	m.Vision = VisionConfig{ImageSize: k.int("image_size"), PatchSize: k.int("patch_size")}
+	m.Vision = VisionConfig{ImageSize: k.int("image_size"), PatchSize: k.int("patch_size"), storedLayers: m.Config.Layers}
 }
 
 // vit reads the keys of this project's own architecture.
