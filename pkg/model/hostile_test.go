@@ -48,7 +48,13 @@ func (n *tensor) data() []byte {
 // write writes the spoiled file of the given shape and opens it.
 func (s spoiled) write(t *testing.T, shape modeltest.Shape) *gguf.File {
 	t.Helper()
-	sound := openFile(t, modeltest.Write(t, shape))
+	return s.of(t, modeltest.Write(t, shape))
+}
+
+// of writes the spoiled form of the file at path and opens it.
+func (s spoiled) of(t *testing.T, path string) *gguf.File {
+	t.Helper()
+	sound := openFile(t, path)
 	w := gguf.NewWriter()
 	w.CopyKeys(sound, func(key string) bool { return key != s.drop })
 	for key, v := range s.set {
@@ -73,11 +79,11 @@ func (s spoiled) write(t *testing.T, shape modeltest.Shape) *gguf.File {
 			t.Fatal(err)
 		}
 	}
-	path := filepath.Join(t.TempDir(), "spoiled.gguf")
-	if err := w.WriteFile(path, false); err != nil {
+	out := filepath.Join(t.TempDir(), "spoiled.gguf")
+	if err := w.WriteFile(out, false); err != nil {
 		t.Fatal(err)
 	}
-	return openFile(t, path)
+	return openFile(t, out)
 }
 
 func openFile(t *testing.T, path string) *gguf.File {
