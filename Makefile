@@ -7,7 +7,7 @@ COMMIT  := $(shell git rev-parse --verify --quiet HEAD 2>/dev/null || echo unkno
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 # The go command leaves folders called testdata out of any pattern, so those are named.
-ALL := ./... ./testdata ./testdata/grammar ./testdata/pretrain ./testdata/random
+ALL := ./... ./testdata ./testdata/grammar ./testdata/pretrain ./testdata/random ./testdata/shapes
 
 # The linter is pinned and compiled on first use; its own dependencies stay out of go.mod.
 LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
