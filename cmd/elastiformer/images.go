@@ -82,7 +82,7 @@ func preprocessing(f *gguf.File, m *model.Encoder, size int) (*picture.Preproces
 		return nil, err
 	}
 	if size > 0 {
-		if m.CheckSize(size, size) != nil {
+		if size%m.Vision.PatchSize != 0 || m.CheckSize(size, size) != nil {
 			return nil, usageErrorf("--image-size %d is no multiple of the model's patches of %d", size, m.Vision.PatchSize)
 		}
 		how = how.WithSize(size)

@@ -9,7 +9,7 @@ import (
 
 // Images is a batch of pictures of one size, normalised as the checkpoint wants them.
 type Images struct {
-	Height, Width int         // multiples of the patch size
+	Height, Width int         // what is left of whole patches, at the right and below, is not seen
 	Pixels        [][]float32 // (B) pictures of (C, Height, Width)
 }
 
@@ -22,7 +22,7 @@ func (m *Encoder) Tokens(height, width int) int {
 // them; the error wraps ErrInvalid.
 func (m *Encoder) CheckSize(height, width int) error {
 	p := m.Vision.PatchSize
-	if height < p || width < p || height%p != 0 || width%p != 0 || height/p > maxGrid || width/p > maxGrid {
+	if height < p || width < p || height/p > maxGrid || width/p > maxGrid {
 		return fmt.Errorf("model: pictures of %d×%d in patches of %d %w", width, height, p, ErrInvalid)
 	}
 	return nil

@@ -58,6 +58,10 @@ func (k *keys) vit() *Preprocessing {
 		}
 		r.Channels = int(min(n, channels))
 	}
+	// The positions may be those of other pictures than the preprocessing gives.
+	if k.has("vit.image_crop_size") {
+		r.Size = k.size("vit.image_crop_size")
+	}
 	r.ResizeSize = r.Size
 	if k.has("vit.image_resize_size") {
 		r.ResizeSize = k.size("vit.image_resize_size")

@@ -5,7 +5,7 @@ type Mode string
 
 // The modes of the key image_resize.
 const (
-	// ModeExact resizes to the size, whatever the shape.
+	// ModeExact resizes both sides to ResizeSize, whatever the shape, and cuts the middle out.
 	ModeExact Mode = "exact"
 	// ModeShortest resizes the shorter side to ResizeSize and cuts the middle out.
 	ModeShortest Mode = "shortest"
@@ -22,7 +22,7 @@ type Preprocessing struct {
 	Channels   int // 3, or 1 for grey
 	Size       int // width and height of what the model reads
 	Mode       Mode
-	ResizeSize int       // of the shorter side before cropping
+	ResizeSize int       // of both sides, or the shorter one, before cropping
 	Filter     Filter    // of resizing
 	Mean, Std  []float32 // (Channels) of values in 0..1
 }
@@ -64,22 +64,21 @@ func (r *Preprocessing) Shown(p *Picture) *Picture {
 	if r.Channels == 1 {
 		p = p.Grey()
 	}
-	switch r.Mode {
-	case ModePad:
+	if r.Mode == ModePad {
 		return p.pad(r.Size)
-	case ModeShortest:
-		return r.cropped(p)
 	}
-	return p.Resize(r.Size, r.Size, r.Filter)
+	return r.cropped(p)
 }
 
-// cropped resizes by the shorter side and cuts the middle out. Of the resized picture
-// only what is kept is computed: of a picture much longer than wide it may be large.
+// cropped resizes and cuts the middle out. Of the resized picture only what is kept is
+// computed: of a picture much longer than wide it may be large.
 func (r *Preprocessing) cropped(p *Picture) *Picture {
 	width, height := r.ResizeSize, r.ResizeSize
-	if p.Width <= p.Height {
+	switch {
+	case r.Mode == ModeExact:
+	case p.Width <= p.Height:
 		height = r.ResizeSize * p.Height / p.Width
-	} else {
+	default:
 		width = r.ResizeSize * p.Width / p.Height
 	}
 	across, left := middle(width, r.Size)

@@ -87,7 +87,7 @@ func TestApply(t *testing.T) {
 
 func TestApplyGrey(t *testing.T) {
 	p := pattern(4, 4)
-	r := &Preprocessing{Channels: 1, Size: 4, Mode: ModeExact, Filter: Bilinear, Mean: []float32{0}, Std: []float32{1}}
+	r := &Preprocessing{Channels: 1, Size: 4, Mode: ModeExact, ResizeSize: 4, Filter: Bilinear, Mean: []float32{0}, Std: []float32{1}}
 	got, want := r.Apply(p), p.Grey()
 	for i, v := range got {
 		if w := float32(want.Pix[3*i]) / 255; v != w {
@@ -167,4 +167,15 @@ func TestPad(t *testing.T) {
 			t.Errorf("row %d begins with %d, want %d", y, v, want)
 		}
 	}
+}
+
+// DeiT's preprocessing resizes to a square and cuts the middle out of that.
+func TestExactThenCropped(t *testing.T) {
+	p := pattern(40, 30)
+	r := &Preprocessing{Channels: 3, Size: 14, Mode: ModeExact, ResizeSize: 16, Filter: Bicubic, Mean: []float32{0, 0, 0}, Std: []float32{1, 1, 1}}
+	whole, want := p.Resize(16, 16, Bicubic), newPicture(14, 14)
+	for y := range 14 {
+		copy(want.row(y), whole.row(y + 1)[3:])
+	}
+	compare(t, r.Shown(p), want, 0, 0)
 }
