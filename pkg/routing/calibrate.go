@@ -171,11 +171,11 @@ type calibrator struct {
 func (c *calibrator) measure(curve *Calibration, on []Selector, budget float64) {
 	g := c.elastic.goal(budget, c.tokens)
 	g.expected = true
-	plan, reached := c.elastic.drop(speedsOf(on), g)
+	plan, reached := c.elastic.drop(c.elastic.even(speedsOf(on)), g)
 	if !reached {
 		return
 	}
-	at := calibrating{capacity: decimal(float32(min(plan[AttnTokens], plan[MLPTokens]))), smaller: curve}
+	at := calibrating{capacity: decimal(float32(min(plan[0][AttnTokens], plan[0][MLPTokens]))), smaller: curve}
 	if n := len(curve.Capacities); n > 0 && at.capacity <= curve.Capacities[n-1] || at.capacity >= 1 {
 		return
 	}

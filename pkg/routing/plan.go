@@ -5,12 +5,15 @@ import (
 	"slices"
 )
 
-// Plan says which selectors are on at each budget of a grid: the set that came nearest
-// to the teacher when all were measured. Each selector that is on keeps the same share
-// in every layer.
+// Plan says how each budget of a grid is met: which selectors are on, the set that came
+// nearest to the teacher when all were measured with the same share in every layer, and
+// perhaps what each layer keeps.
 type Plan struct {
 	Budgets []float64    // (G), ascending
 	On      [][]Selector // (G), each sorted and not empty
+	// Learned is the capacities of every layer's selectors at each budget, which rise with
+	// it: (G, L), or nil where none were learned.
+	Learned [][][Selectors]float64
 }
 
 // Add appends a budget above those before.
@@ -42,9 +45,20 @@ func (e *Elastic) Choices(budget float64, tokens int) []Choice {
 	g := e.goal(budget, tokens)
 	var out []Choice
 	for _, c := range e.plans(e.Selectors, g) {
-		out = append(out, Choice{On: c.on(), Setting: e.settle(c, g, e.spread())})
+		out = append(out, Choice{On: c.on(), Setting: e.settle(e.even(c), g, e.spread())})
 	}
 	return out
+}
+
+// setOf lists the selectors that keep less than everything in any layer.
+func (e *Elastic) setOf(c []shares) []Selector {
+	least := shares{1, 1, 1, 1}
+	for _, l := range e.Layers {
+		for s, v := range c[l] {
+			least[s] = min(least[s], v)
+		}
+	}
+	return least.on()
 }
 
 // on lists the selectors that keep less than everything.

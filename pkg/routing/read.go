@@ -174,6 +174,34 @@ func (r *reader) plan(e *Elastic) {
 		}
 		e.Plan.Add(decimal(budgets[i]), on)
 	}
+	if r.has("plan.capacities") {
+		r.learned(e)
+	}
+}
+
+// learned reads what each layer keeps at each budget of the plan.
+func (r *reader) learned(e *Elastic) {
+	values := r.floats("plan.capacities", len(e.Plan.Budgets)*e.Config.Layers*int(Selectors))
+	if r.err != nil {
+		return
+	}
+	if !e.CanLearn() {
+		r.fail("plan.capacities", fmt.Errorf("for selectors with thresholds: %w", ErrStored))
+	}
+	for range e.Plan.Budgets {
+		layers := make([][Selectors]float64, e.Config.Layers)
+		for l := range layers {
+			for sel := range Selectors {
+				v := values[0]
+				values = values[1:]
+				if !(v > 0 && v <= 1) || v < 1 && e.layers[l].routers[sel] == nil {
+					r.fail("plan.capacities", fmt.Errorf("%v for %v in layer %d: %w", v, sel, l, ErrStored))
+				}
+				layers[l][sel] = decimal(v)
+			}
+		}
+		e.Plan.Learned = append(e.Plan.Learned, layers)
+	}
 }
 
 func (r *reader) calibration(e *Elastic) {

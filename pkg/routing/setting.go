@@ -56,6 +56,17 @@ func (e *Elastic) Capacities(s *Setting) [Selectors]float64 {
 	return mean
 }
 
+// LayerCapacities is the share of every selector in every layer, (L).
+func (e *Elastic) LayerCapacities(s *Setting) [][Selectors]float64 {
+	c := make([][Selectors]float64, len(s.Layers))
+	for l := range c {
+		for sel := range Selectors {
+			c[l][sel] = e.Capacity(s, l, sel)
+		}
+	}
+	return c
+}
+
 // full says whether nothing is selected anywhere.
 func (e *Elastic) full(s *Setting) bool {
 	for l := range s.Layers {

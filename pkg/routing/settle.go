@@ -25,24 +25,21 @@ type step struct {
 // settle makes a setting of shares: what must be whole is rounded down, then single
 // layers get one unit or token more where that brings the cost nearer to the goal,
 // layers in the given order.
-func (e *Elastic) settle(c shares, g goal, order []int) Setting {
+func (e *Elastic) settle(c []shares, g goal, order []int) Setting {
 	r := settler{elastic: e, setting: e.Full(), tokens: g.tokens}
-	r.setting.Budget, r.setting.on, r.setting.expected = g.budget, c.on(), g.expected
+	r.setting.Budget, r.setting.on, r.setting.expected = g.budget, e.setOf(c), g.expected
 	// Units are coarser than tokens and go first.
 	for _, sel := range []Selector{Heads, Experts, AttnTokens, MLPTokens} {
-		if c[sel] >= 1 {
-			continue
-		}
-		if g.expected && sel.ofTokens() {
-			for _, l := range order {
-				r.setting.Layers[l][sel.Module()].Tokens = c[sel]
-			}
-			continue
-		}
-		kept := max(e.fewest(sel), int(c[sel]*float64(e.most(sel, g.tokens))+1e-9))
 		for _, l := range order {
-			r.keep(l, sel, kept)
-			r.steps = append(r.steps, step{layer: l, sel: sel, kept: kept})
+			switch share := c[l][sel]; {
+			case share >= 1:
+			case g.expected && sel.ofTokens():
+				r.setting.Layers[l][sel.Module()].Tokens = share
+			default:
+				kept := max(e.fewest(sel), int(share*float64(e.most(sel, g.tokens))+1e-9))
+				r.keep(l, sel, kept)
+				r.steps = append(r.steps, step{layer: l, sel: sel, kept: kept})
+			}
 		}
 	}
 	r.left = g.cost - e.Cost(&r.setting, g.tokens)

@@ -17,8 +17,13 @@ var ErrBudget = errors.New("budget out of range")
 // ErrUncalibrated says that token selectors below capacity 1 have no thresholds.
 var ErrUncalibrated = errors.New("token selectors have no thresholds before training")
 
-// shares is the share each selector keeps, the same in every layer; 1 is off.
+// shares is the share each selector keeps; 1 is off.
 type shares [Selectors]float64
+
+// even is the same shares in every layer, (L).
+func (e *Elastic) even(c shares) []shares {
+	return slices.Repeat([]shares{c}, e.Config.Layers)
+}
 
 // CheckBudget verifies that a budget is a number in (0, 1].
 func CheckBudget(budget float64) error {
@@ -32,7 +37,8 @@ func CheckBudget(budget float64) error {
 // every selector that is on keeps the same share in every layer, and single layers
 // keep one unit (with TopK, or one token) more where that comes nearer to the budget.
 // Where units are so coarse that this misses it, heads and experts may differ in share.
-// Which selectors are on is the plan's answer, where there is one. Else it follows from
+// Where a plan was learned, it says what each layer keeps instead. Which selectors are on is
+// the plan's answer too, where there is one. Else it follows from
 // the budget: of the sets that reach it and come near, the one that keeps the largest
 // share (a router costs something, so near budget 1 fewer are worth it). With
 // Threshold, tokens are chosen by calibrated thresholds. The error wraps ErrBudget,
@@ -62,6 +68,9 @@ func (e *Elastic) Solve(budget float64, tokens int, sel Selection) (Setting, err
 
 // reach is Solve with the selectors that may be on, without thresholds.
 func (e *Elastic) reach(g goal, on []Selector) (Setting, error) {
+	if s, ok := e.learned(g); ok {
+		return s, nil
+	}
 	plans := e.plans(on, g)
 	if len(plans) == 0 {
 		least := math.Ceil(e.leastOf(g.tokens, on)*1000) / 1000
@@ -88,8 +97,8 @@ func (e *Elastic) goal(budget float64, tokens int) goal {
 func (e *Elastic) plans(on []Selector, g goal) []shares {
 	var plans []shares
 	for set := 1; set < 1<<len(on); set++ {
-		if c, reached := e.drop(speeds(on, set), g); reached {
-			plans = append(plans, c)
+		if c, reached := e.drop(e.even(speeds(on, set)), g); reached {
+			plans = append(plans, c[0])
 		}
 	}
 	slices.SortStableFunc(plans, func(a, b shares) int { return cmp.Compare(b.least(), a.least()) })
@@ -107,7 +116,7 @@ func (e *Elastic) nearest(plans []shares, g goal) Setting {
 	var best Setting
 	least := math.Inf(1)
 	for _, c := range plans {
-		s := e.settle(c, g, e.spread())
+		s := e.settle(e.even(c), g, e.spread())
 		miss := math.Abs(e.Cost(&s, g.tokens) - g.cost)
 		if miss < least {
 			best, least = s, miss
@@ -136,7 +145,7 @@ func (e *Elastic) leastOf(tokens int, on []Selector) float64 {
 	plain := float64(e.Config.BlockMACs(tokens))
 	least := 1.0 // everything off
 	for set := 1; set < 1<<len(on); set++ {
-		cost := e.relaxedCost(e.floor(speeds(on, set), tokens), 0, tokens)
+		cost := e.relaxedCost(e.even(e.floor(speeds(on, set), tokens)), 0, tokens)
 		least = min(least, cost/plain)
 	}
 	return least
@@ -187,27 +196,32 @@ func (e *Elastic) floor(speed shares, tokens int) shares {
 // times the pretrained cost must be within reach.
 const rounding = 1e-12
 
-// drop lowers the shares from 1 along the given speeds (0 leaves a selector off) until
-// the cost is the goal's. reached is false when even the floor costs more.
-func (e *Elastic) drop(speed shares, g goal) (c shares, reached bool) {
-	floor := e.floor(speed, g.tokens)
+// drop lowers the shares of every layer from 1 along the given speeds (0 leaves a selector
+// off) until the cost is the goal's. reached is false when even the floor costs more.
+func (e *Elastic) drop(speed []shares, g goal) (c []shares, reached bool) {
+	floor := make([]shares, len(speed))
+	lo, hi := 0.0, 1.0
+	for l := range speed {
+		floor[l] = e.floor(speed[l], g.tokens)
+		for _, v := range speed[l] {
+			if v > 0 {
+				hi = max(hi, 1/v)
+			}
+		}
+	}
 	if e.relaxedCost(floor, g.budget, g.tokens) > g.cost*(1+rounding) {
 		return floor, false
 	}
-	at := func(t float64) shares {
-		c := shares{1, 1, 1, 1}
-		for s, v := range speed {
-			if v > 0 {
-				c[s] = max(floor[s], 1-t*v)
+	at := func(t float64) []shares {
+		c := e.even(shares{1, 1, 1, 1})
+		for l := range c {
+			for s, v := range speed[l] {
+				if v > 0 {
+					c[l][s] = max(floor[l][s], 1-t*v)
+				}
 			}
 		}
 		return c
-	}
-	lo, hi := 0.0, 1.0
-	for _, v := range speed {
-		if v > 0 {
-			hi = max(hi, 1/v)
-		}
 	}
 	// Just under 1 a selector costs its router, at 1 nothing: bisect from above zero.
 	for range 60 {
@@ -222,7 +236,7 @@ func (e *Elastic) drop(speed shares, g goal) (c shares, reached bool) {
 }
 
 // relaxedCost is Cost for shares that need not be whole units or tokens.
-func (e *Elastic) relaxedCost(c shares, budget float64, tokens int) float64 {
+func (e *Elastic) relaxedCost(c []shares, budget float64, tokens int) float64 {
 	t := float64(tokens)
 	sum := float64(e.Config.BlockMACs(tokens))
 	for _, l := range e.Layers {
@@ -230,10 +244,10 @@ func (e *Elastic) relaxedCost(c shares, budget float64, tokens int) float64 {
 	}
 	for _, l := range e.Layers {
 		for m := range model.Module(2) {
-			share := c[tokensOf(m)]
+			share := c[l][tokensOf(m)]
 			sum += e.moduleCost(l, m, budget, load{
 				tokens: t, kept: max(float64(e.fewest(tokensOf(m))), share*t), chosen: share < 1,
-				units: c[unitsOf(m)] * float64(e.Units(unitsOf(m))),
+				units: c[l][unitsOf(m)] * float64(e.Units(unitsOf(m))),
 			})
 		}
 	}
@@ -251,10 +265,13 @@ func (e *Elastic) Sample(rng *rand.Rand, budget float64, tokens int) (Setting, e
 	if len(plans) == 0 || rng.IntN(2) == 0 {
 		return e.Solve(budget, tokens, TopK)
 	}
-	c := draw(rng, plans)
-	var speed shares
-	for _, s := range c.on() {
-		speed[s] = 0.5 + rng.Float64()
+	drawn := draw(rng, plans)
+	c, speed := e.even(drawn), e.even(shares{})
+	for _, s := range drawn.on() {
+		all := 0.5 + rng.Float64()
+		for l := range speed {
+			speed[l][s] = all
+		}
 	}
 	if varied, reached := e.drop(speed, g); reached {
 		c = varied

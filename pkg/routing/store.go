@@ -145,6 +145,9 @@ func (e *Elastic) Store(w *gguf.Writer) error {
 	if p := &e.Plan; len(p.Budgets) > 0 {
 		own("plan.budgets", float32s(p.Budgets))
 		own("plan.selectors", names(p.On, setName))
+		if p.Learned != nil {
+			own("plan.capacities", p.flat())
+		}
 	}
 	if c := &e.Calibration; c.ok() {
 		own("threshold.selectors", names(c.On, setName))
@@ -189,6 +192,17 @@ var tableColumns = []string{"kl", "agreement", "cosine"}
 // column is the row's value under tableColumns[i].
 func (r *TableRow) column(i int) **float64 {
 	return []**float64{&r.KL, &r.Agreement, &r.Cosine}[i]
+}
+
+// flat is the learned capacities as one array of shape (G, L, Selectors).
+func (p *Plan) flat() []float32 {
+	var out []float32
+	for _, layers := range p.Learned {
+		for _, c := range layers {
+			out = append(out, float32s(c[:])...)
+		}
+	}
+	return out
 }
 
 // flat is the thresholds as one array of shape (G, L, 2).

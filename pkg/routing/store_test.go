@@ -62,6 +62,17 @@ func drawElastic(rt *rapid.T, t testing.TB, m *model.Model) *routing.Elastic {
 	for i := range rapid.IntRange(0, 3).Draw(rt, "planned") {
 		e.Plan.Add(float64(i+1)/10, subset(rt, "on", e.Selectors))
 	}
+	if e.CanLearn() && rapid.Bool().Draw(rt, "learned") {
+		for range e.Plan.Budgets {
+			c := e.LayerCapacities(new(e.Full()))
+			for _, l := range e.Layers {
+				for _, sel := range e.Selectors {
+					c[l][sel] = float64(percent.Draw(rt, "capacity")) / 100
+				}
+			}
+			e.Plan.Learned = append(e.Plan.Learned, c)
+		}
+	}
 	if rapid.Bool().Draw(rt, "trained") {
 		e.Training = &routing.Training{
 			Steps: rapid.IntRange(0, 1<<31-1).Draw(rt, "steps"), Seed: rapid.Uint64().Draw(rt, "seed"),
@@ -70,7 +81,8 @@ func drawElastic(rt *rapid.T, t testing.TB, m *model.Model) *routing.Elastic {
 	}
 	if rapid.Bool().Draw(rt, "measured") {
 		e.Table = &routing.Table{Context: rapid.IntRange(2, 1<<20).Draw(rt, "context"), Rows: []routing.TableRow{}}
-		classes, pictures := rapid.Bool().Draw(rt, "classes"), rapid.Bool().Draw(rt, "pictures")
+		classes := rapid.Bool().Draw(rt, "classes")
+		pictures := !classes || rapid.Bool().Draw(rt, "pictures")
 		for range rapid.IntRange(0, 3).Draw(rt, "rows") {
 			number := func(name string) float64 { return float64(percent.Draw(rt, name)) / 100 }
 			row := routing.TableRow{Budget: number("budget"), Compute: number("compute")}
