@@ -26,11 +26,11 @@ func subset[T any](rt *rapid.T, name string, values []T) []T {
 }
 
 // drawOptions draws what is attached to a model.
-func drawOptions(rt *rapid.T, m *model.Model) routing.Options {
+func drawOptions(rt *rapid.T, m model.Network) routing.Options {
 	selectors, projections := possible(m)
 	o := routing.Options{
 		Selectors:    subset(rt, "selectors", selectors),
-		Layers:       subset(rt, "layers", routingtest.Layers(m.Config)),
+		Layers:       subset(rt, "layers", routingtest.Layers(m.Body().Config)),
 		Compensation: rapid.Bool().Draw(rt, "compensation"),
 		LoRARank:     rapid.IntRange(0, 3).Draw(rt, "rank"),
 	}

@@ -3,6 +3,7 @@ package routing_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
@@ -22,19 +23,23 @@ var (
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 7)) }
 
 // possible are the selectors and places for LoRA that a model takes: one with experts of
-// its own keeps them as they are.
-func possible(m *model.Model) ([]routing.Selector, []model.Name) {
-	if m.Mixture.Experts > 0 {
+// its own keeps them as they are, and an encoder has no gate.
+func possible(m model.Network) ([]routing.Selector, []model.Name) {
+	c := m.Body().Config
+	switch {
+	case c.Mixture.Experts > 0:
 		return allSelectors[:routing.Experts], allProjections[:model.Gate]
+	case c.Ungated:
+		return allSelectors, slices.DeleteFunc(slices.Clone(allProjections), func(p model.Name) bool { return p == model.Gate })
 	}
 	return allSelectors, allProjections
 }
 
 // everything attaches all selectors, compensation and LoRA to all layers.
-func everything(m *model.Model) routing.Options {
+func everything(m model.Network) routing.Options {
 	selectors, projections := possible(m)
 	return routing.Options{
-		Selectors: selectors, Layers: routingtest.Layers(m.Config), Compensation: true, LoRARank: 2, LoRAOn: projections,
+		Selectors: selectors, Layers: routingtest.Layers(m.Body().Config), Compensation: true, LoRARank: 2, LoRAOn: projections,
 	}
 }
 

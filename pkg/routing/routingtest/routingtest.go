@@ -21,9 +21,10 @@ func Layers(c model.Config) []int {
 }
 
 // Attach attaches what the options say.
-func Attach(tb testing.TB, m *model.Model, o routing.Options) *routing.Elastic {
+func Attach(tb testing.TB, m model.Network, o routing.Options) *routing.Elastic {
 	tb.Helper()
-	e, err := routing.Attach(m.Config, m.ExpertBlock(), o)
+	b := m.Body()
+	e, err := routing.Attach(b.Config, b.ExpertBlock(), o)
 	if err != nil {
 		tb.Fatal(err)
 	}
