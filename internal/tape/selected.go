@@ -96,16 +96,27 @@ func (t *Tape) outputs(c *chosen, x *Var, l *Layout, kind Work, ps ...Projection
 			})
 		}
 		if p.Low.active() {
-			ax := t.scaledA(x, p.Low, l)
-			t.MACs[WorkLowRank] += int64(n) * int64(c.width) * int64(p.Low.B.Cols)
+			ax, b := t.scaledA(x, p.Low, l), t.transposed(p.Low.B)
+			t.MACs[WorkLowRank] += int64(n) * int64(c.width) * int64(b.Rows)
 			c.eachEntry(func(i, unit int, r int32) {
-				for j, v := range part.Row(i) {
-					part.Row(i)[j] = v + kernel.Dot(ax.Mat().Row(int(r)), p.Low.B.Mat().Row(unit*c.width+j))
+				for k, v := range ax.Mat().Row(int(r)) {
+					kernel.AddScaled(part.Row(i), c.block(b, int32(k), unit), v)
 				}
 			})
 		}
 	}
 	return dst
+}
+
+// transposed is x (rows, cols) as (cols, rows), without a gradient.
+func (t *Tape) transposed(x *Var) kernel.Mat {
+	y := t.scratch(x.Cols, x.Rows)
+	for r := range x.Rows {
+		for c, v := range x.Mat().Row(r) {
+			y.Row(c)[r] = v
+		}
+	}
+	return y
 }
 
 // join projects what units gave back to the model's width and sums it per row:
