@@ -107,7 +107,7 @@ func (p *Pass) Rows(t *tape.Tape, layer int, m model.Module, n *tape.Var, l *tap
 	if all {
 		return nil
 	}
-	z := t.Score(n, r.weight, r.bias, p.weight(t, r.weight))
+	z := p.score(t, r, n)
 	if p.calibrating != nil {
 		p.settings[0].Layers[layer][m].Threshold = p.calibrating.threshold(layer, m, z.Data)
 	}
@@ -168,7 +168,7 @@ func (p *Pass) Units(t *tape.Tape, layer int, m model.Module, n *tape.Var, l *ta
 	if all {
 		return nil
 	}
-	z := t.Score(n, r.weight, nil, p.weight(t, r.weight))
+	z := p.score(t, r, n)
 	gain := t.SoftmaxGain(z)
 	u := &tape.Units{N: z.Cols, Gain: t.Temper(gain, strength), Dense: p.Dense, Skip: r.skip, Start: make([]int, 1, n.Rows+1)}
 	if r.skip != nil && !t.Recording() {
@@ -192,6 +192,11 @@ func (p *Pass) Units(t *tape.Tape, layer int, m model.Module, n *tape.Var, l *ta
 		p.Decisions = append(p.Decisions, Decision{Selector: sel, Layer: layer, Scores: z, Gain: gain, Chosen: u.Chosen, Start: u.Start, Off: off, Layout: l})
 	}
 	return u
+}
+
+// score is what a router makes of rows n (T, D): (T, N).
+func (p *Pass) score(t *tape.Tape, r *router, n *tape.Var) *tape.Var {
+	return t.Score(n, r.weight, r.bias, p.weight(t, r.weight))
 }
 
 // weight is a router's weight, packed once per pass where no step of training changes it
