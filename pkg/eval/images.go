@@ -212,12 +212,8 @@ func (r *imageRun) report(first model.Images) *ImageReport {
 			Budget:  s.budget,
 			Compute: float64(s.blocks) / float64(r.pretrained.blocks), ComputeWithHead: float64(s.total) / float64(r.pretrained.total),
 			Seconds: s.seconds, SecondsRatio: s.seconds / r.pretrained.seconds, ImagesPerSecond: float64(n) / s.seconds,
-			Cosine:     Cosine{Tokens: s.tokenCosine / float64(n)},
+			Cosine:     *r.cosine(s),
 			Capacities: Shares{1, 1, 1, 1}, Used: Shares{1, 1, 1, 1},
-		}
-		if r.model.Special > 0 {
-			class := s.classCosine / float64(n)
-			result.Cosine.Class = &class
 		}
 		result.Top1, result.Top5 = s.accuracy()
 		if r.model.CanClassify() {
@@ -230,6 +226,16 @@ func (r *imageRun) report(first model.Images) *ImageReport {
 		rep.Results = append(rep.Results, result)
 	}
 	return rep
+}
+
+// cosine is a student's mean over the pictures.
+func (r *imageRun) cosine(s *imageStudent) *Cosine {
+	n := float64(r.set.Len())
+	c := &Cosine{Tokens: s.tokenCosine / n}
+	if r.model.Special > 0 {
+		c.Class = ratio(s.classCosine, n)
+	}
+	return c
 }
 
 // accuracy is the share of pictures whose class is the best, or among the best five; nil
