@@ -104,6 +104,9 @@ func runBench(ctx context.Context, opts benchOptions, std streams) (err error) {
 		return err
 	}
 	defer closeInto(c, &err)
+	if err := c.requireLanguage("bench"); err != nil {
+		return err
+	}
 	opened := time.Since(began).Seconds()
 	if err := opts.fit(c.model.Context); err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/huggingface"
 	"github.com/elastiformer/elastiformer/pkg/model"
+	"github.com/elastiformer/elastiformer/pkg/picture"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 	"github.com/elastiformer/elastiformer/pkg/tokenizer"
 )
@@ -94,6 +95,11 @@ var sentinels = []struct {
 	{dataset.ErrTooLarge, kindInput},
 	{dataset.ErrTooShort, kindInput},
 	{dataset.ErrUnsupported, kindInput},
+	{dataset.ErrClass, kindUsage},
+	{dataset.ErrLabels, kindInput},
+	{picture.ErrFormat, kindInput},
+	{picture.ErrTooLarge, kindInput},
+	{picture.ErrPreprocessing, kindInput},
 	{model.ErrUnsupported, kindInput},
 	{model.ErrInvalid, kindInput},
 	{model.ErrNotFinite, kindInput},
@@ -118,7 +124,8 @@ func kindOf(err error) kind {
 		return own.kind
 	}
 	var row *dataset.RowError
-	if errors.As(err, &row) {
+	var file *dataset.ImageError
+	if errors.As(err, &row) || errors.As(err, &file) {
 		return kindInput
 	}
 	for _, s := range sentinels {

@@ -89,6 +89,9 @@ func runGenerate(ctx context.Context, opts generateOptions, std streams) (err er
 		return err
 	}
 	defer closeInto(c, &err)
+	if err := c.requireLanguage("generate"); err != nil {
+		return err
+	}
 	c.pack(opts.precision)
 	prompt, err := opts.chat.encode(c.vocab, opts.prompt)
 	if err != nil {

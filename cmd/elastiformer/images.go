@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -68,6 +69,8 @@ func (o *dataOptions) openPictures(ctx context.Context, c *checkpoint, paths []s
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
+	case errors.Is(err, dataset.ErrClass):
+		return nil, usageErrorf("--classes: %w", err)
 	case err != nil:
 		return nil, inputErrorf("%w", err)
 	}

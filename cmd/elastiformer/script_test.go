@@ -54,14 +54,17 @@ func TestScript(t *testing.T) {
 			return os.Geteuid() == 0, nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits":      scriptExits,
-			"jsondoc":    scriptJSONDoc,
-			"vocabulary": scriptVocabulary,
-			"cut":        scriptCut,
-			"model":      scriptModel(t),
-			"folder":     scriptFolder,
-			"spoil":      scriptSpoil,
-			"stories":    scriptStories,
+			"exits":       scriptExits,
+			"jsondoc":     scriptJSONDoc,
+			"vocabulary":  scriptVocabulary,
+			"cut":         scriptCut,
+			"model":       scriptModel(t),
+			"encoder":     scriptEncoder(t),
+			"pictures":    scriptPictures,
+			"hugepicture": scriptHugePicture,
+			"folder":      scriptFolder,
+			"spoil":       scriptSpoil,
+			"stories":     scriptStories,
 		},
 	})
 }
