@@ -23,14 +23,26 @@ type modelEntry struct {
 	KVHeads      int             `json:"kv_heads"`
 	HeadDim      int             `json:"head_dim"`
 	FeedForward  int             `json:"feed_forward"`
-	Vocabulary   int             `json:"vocabulary"`
-	Context      int             `json:"context"`
-	Rope         ropeEntry       `json:"rope"`
+	Vocabulary   int             `json:"vocabulary,omitempty"`
+	Context      int             `json:"context"` // tokens; of an encoder those of a picture
+	Rope         *ropeEntry      `json:"rope,omitempty"`
+	Images       *imagesEntry    `json:"images,omitempty"`
 	Window       *windowEntry    `json:"sliding_window,omitempty"`
 	Mixture      *mixtureEntry   `json:"mixture,omitempty"`
 	Parameters   parametersEntry `json:"parameters"`
 	MACs         int64           `json:"macs_per_token"` // of the blocks, for the first token of a text
 	HeadMACs     int64           `json:"head_macs_per_token"`
+}
+
+// imagesEntry is what an encoder of images has beside its blocks.
+type imagesEntry struct {
+	Size     int    `json:"size"` // side of a picture, in pixels
+	Patch    int    `json:"patch"`
+	Channels int    `json:"channels"`
+	Special  int    `json:"special_tokens"`
+	Classes  int    `json:"classes"` // 0: there is no class head
+	Pooling  string `json:"pooling"`
+	MACs     int64  `json:"macs_per_image"` // of the blocks
 }
 
 type ropeEntry struct {
@@ -75,19 +87,24 @@ type planEntry struct {
 // be run, be it a vocabulary, an adapter, another kind of model or a damaged one: what it does
 // hold is shown all the same, and whatever runs models says why it does not run this one.
 func describeModel(f *gguf.File) *modelEntry {
-	m, err := model.Load(f)
+	network, err := model.LoadNetwork(f)
 	if err != nil {
 		return nil
 	}
-	c := m.Config
+	c := network.Body().Config
 	e := &modelEntry{
 		Architecture: c.Architecture, Layers: c.Layers, Width: c.Width, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim,
 		FeedForward: c.FeedForward, Vocabulary: c.Vocabulary, Context: c.Context,
-		Rope:       ropeEntry{c.Rope.Dimensions, c.Rope.Base, c.Rope.Scaling, c.Rope.Factor},
 		Parameters: countParameters(f, &c), MACs: c.BlockMACs(1), HeadMACs: c.HeadMACs(1),
 	}
-	if c.Rope.Off {
-		e.Rope.Dimensions = 0
+	if m, ok := network.(*model.Encoder); ok {
+		v := &m.Vision
+		e.Images = &imagesEntry{v.ImageSize, v.PatchSize, v.Channels, c.Special, v.Classes, string(v.Pooling), c.BlockMACs(c.Context)}
+	} else {
+		e.Rope = &ropeEntry{c.Rope.Dimensions, c.Rope.Base, c.Rope.Scaling, c.Rope.Factor}
+		if c.Rope.Off {
+			e.Rope.Dimensions = 0
+		}
 	}
 	if m := c.Mixture; m.Experts > 0 {
 		e.Mixture = &mixtureEntry{m.Experts, m.Used, m.Width, m.Shared}
@@ -128,13 +145,14 @@ func countParameters(f *gguf.File, c *model.Config) parametersEntry {
 
 // describePlan says what convert would attach.
 func describePlan(f *gguf.File) (*planEntry, error) {
-	m, err := model.Load(f)
+	network, err := model.LoadNetwork(f)
 	if err != nil {
 		return nil, err
 	}
+	m := network.Body()
 	o := convertOptions{given: func(string) bool { return false }}
 	o.addFlags(pflag.NewFlagSet("convert", pflag.ContinueOnError)) // sets the defaults
-	e, err := o.attach(m.Body())
+	e, err := o.attach(m)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +185,13 @@ func (d inspection) writeModel(w io.Writer) {
 	}
 	row("blocks", "%d layers, %d wide, context of %d tokens", m.Layers, m.Width, m.Context)
 	row("attention", "%d heads of %d values, %d of keys", m.Heads, m.HeadDim, m.KVHeads)
-	if m.Rope.Dimensions > 0 {
+	if v := m.Images; v != nil {
+		row("images", "%d×%d pixels of %d channels, patches of %d, %d special tokens", v.Size, v.Size, v.Channels, v.Patch, v.Special)
+		if v.Classes > 0 {
+			row("classes", "%d, by %s", v.Classes, v.Pooling)
+		}
+	}
+	if m.Rope != nil && m.Rope.Dimensions > 0 {
 		row("rotary", "%d values of a head, base %g, scaling %s", m.Rope.Dimensions, m.Rope.Base, m.Rope.Scaling)
 	}
 	if m.Window != nil {
@@ -184,7 +208,11 @@ func (d inspection) writeModel(w io.Writer) {
 	p := m.Parameters
 	row("parameters", "%d, %d of them met by a token", p.Total, p.Active)
 	row("", "%d embedding, %d attention, %d feed-forward, %d output", p.Embedding, p.Attention, p.FeedForward, p.Output)
-	row("work", "%d multiply-accumulates for a token in the blocks, %d in the head", m.MACs, m.HeadMACs)
+	if m.Images != nil {
+		row("work", "%d multiply-accumulates for a picture in the blocks", m.Images.MACs)
+	} else {
+		row("work", "%d multiply-accumulates for a token in the blocks, %d in the head", m.MACs, m.HeadMACs)
+	}
 	_ = table.Flush() // w keeps its own errors
 }
 
