@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,6 +40,8 @@ type evalOptions struct {
 	minAgreement    float64
 	maxSecondsRatio float64
 	precision       precision
+	plan            string
+	baselines       []string
 }
 
 func (o *evalOptions) addFlags(fs *pflag.FlagSet) {
@@ -49,6 +52,8 @@ func (o *evalOptions) addFlags(fs *pflag.FlagSet) {
 	boundedVar(fs, &o.context, "context", "", 0, 0, 1<<24, "`tokens` in a window, at least 3; 0 for 512 or the model's context if that is shorter")
 	boundedVar(fs, &o.limit, "limit", "", 0, 0, 1<<40, "evaluate at most this `number` of windows or pictures, 0 for all")
 	enumVar(fs, &o.selection, "select", "", "", []string{"threshold", "topk"}, "how token selectors `choose`: threshold for language models, where topk looks ahead and is no causal model; topk for images")
+	enumVar(fs, &o.plan, "plan", "", "learned", []string{"learned", "uniform"}, "how a budget is `spread` over layers and selectors: as training measured it, or the same share everywhere")
+	fs.StringSliceVar(&o.baselines, "baseline", nil, "measure these beside it at the same compute, of "+strings.Join(eval.Baselines, ", "))
 	o.precision.addFlag(fs, precisionF32)
 	fs.StringVar(&o.csv, "csv", "", "write the table to this `file` too")
 	fs.BoolVar(&o.force, "force", false, "replace the CSV file if it exists")
@@ -109,6 +114,11 @@ func runEval(ctx context.Context, opts evalOptions, std streams) (err error) {
 	if err := opts.checkData(); err != nil {
 		return err
 	}
+	for _, b := range opts.baselines {
+		if !slices.Contains(eval.Baselines, b) {
+			return usageErrorf("--baseline: no baseline %q (known: %s)", b, strings.Join(eval.Baselines, ", "))
+		}
+	}
 	if opts.csv != "" {
 		if err := checkTarget(opts.csv, opts.force); err != nil {
 			return err
@@ -126,6 +136,9 @@ func runEval(ctx context.Context, opts evalOptions, std streams) (err error) {
 	}
 	if err := c.checkFlags(opts.given); err != nil {
 		return err
+	}
+	if opts.plan == "uniform" && c.elastic != nil {
+		c.elastic.Plan = routing.Plan{}
 	}
 	report, err := opts.measure(ctx, c, std)
 	if err != nil {
@@ -168,7 +181,7 @@ func (o *evalOptions) measure(ctx context.Context, c *checkpoint, std streams) (
 	if len(budgets) == 0 {
 		budgets = reachableDefaults(c, o.context, selection)
 	}
-	return evaluate(ctx, c, windows, budgets, selection, o.globalOptions, std)
+	return evaluate(ctx, c, windows, o.options(budgets, selection), o.globalOptions, std)
 }
 
 // measureImages is measure for an encoder.
@@ -192,7 +205,16 @@ func (o *evalOptions) measureImages(ctx context.Context, c *checkpoint, std stre
 	}
 	part := set.first(ctx, o.limit)
 	defer closeInto(part, &err)
-	return evaluateImages(ctx, c, part, budgets, o.globalOptions, std)
+	return evaluateImages(ctx, c, part, o.options(budgets, routing.TopK), o.globalOptions, std)
+}
+
+// options are what is measured.
+func (o *evalOptions) options(budgets []float64, sel routing.Selection) eval.Options {
+	m := eval.Options{Budgets: budgets, Selection: sel, Seed: o.seed}
+	for _, b := range o.baselines {
+		m.Baselines = append(m.Baselines, eval.Baseline(b))
+	}
+	return m
 }
 
 // reachableDefaults is the default budgets, those left out that are below what the model can reach.
@@ -210,9 +232,10 @@ func reachableDefaults(c *checkpoint, context int, sel routing.Selection) []floa
 }
 
 // evaluate runs eval.Language with progress and the names the report needs.
-func evaluate(ctx context.Context, c *checkpoint, windows [][]int32, budgets []float64, sel routing.Selection, g globalOptions, std streams) (*eval.Report, error) {
+func evaluate(ctx context.Context, c *checkpoint, windows [][]int32, o eval.Options, g globalOptions, std streams) (*eval.Report, error) {
 	report, err := withProgress(ctx, c, len(windows), g, std, func(progress func(done, total int)) (*eval.Report, error) {
-		return eval.Language(ctx, c.model, c.elastic, windows, eval.Options{Budgets: budgets, Selection: sel, Progress: progress})
+		o.Progress = progress
+		return eval.Language(ctx, c.model, c.elastic, windows, o)
 	})
 	if err != nil {
 		return nil, err
@@ -222,9 +245,10 @@ func evaluate(ctx context.Context, c *checkpoint, windows [][]int32, budgets []f
 }
 
 // evaluateImages runs eval.Images in the same way.
-func evaluateImages(ctx context.Context, c *checkpoint, set eval.ImageSet, budgets []float64, g globalOptions, std streams) (*eval.ImageReport, error) {
+func evaluateImages(ctx context.Context, c *checkpoint, set eval.ImageSet, o eval.Options, g globalOptions, std streams) (*eval.ImageReport, error) {
 	report, err := withProgress(ctx, c, set.Len(), g, std, func(progress func(done, total int)) (*eval.ImageReport, error) {
-		return eval.Images(ctx, c.encoder, c.elastic, set, eval.Options{Budgets: budgets, Selection: routing.TopK, Progress: progress})
+		o.Progress = progress
+		return eval.Images(ctx, c.encoder, c.elastic, set, o)
 	})
 	if err != nil {
 		return nil, err

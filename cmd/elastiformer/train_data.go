@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/elastiformer/elastiformer/pkg/distill"
+	"github.com/elastiformer/elastiformer/pkg/eval"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 )
 
@@ -53,7 +54,7 @@ func (t *training) readText(ctx context.Context) (l lesson, err error) {
 	}
 	l.task = distill.NewLanguage(c.model, corpus, heldOut, o.Context)
 	l.measure = func(ctx context.Context) (outcome, error) {
-		report, err := evaluate(ctx, c, table, reachableDefaults(c, o.Context, routing.Threshold), routing.Threshold, o.globalOptions, t.std)
+		report, err := evaluate(ctx, c, table, eval.Options{Budgets: reachableDefaults(c, o.Context, routing.Threshold), Selection: routing.Threshold}, o.globalOptions, t.std)
 		if err != nil {
 			return nil, err
 		}
@@ -96,7 +97,7 @@ func (t *training) readPictures(ctx context.Context) (l lesson, err error) {
 	l = lesson{inputs: data.Len(), what: "pictures", dataHash: data.Hash(), close: func() error { return errors.Join(stream.Close(), table.Close()) }}
 	l.task = distill.NewImages(c.encoder, stream, heldOut)
 	l.measure = func(ctx context.Context) (outcome, error) {
-		report, err := evaluateImages(ctx, c, table, reachableDefaults(c, o.Context, routing.TopK), o.globalOptions, t.std)
+		report, err := evaluateImages(ctx, c, table, eval.Options{Budgets: reachableDefaults(c, o.Context, routing.TopK), Selection: routing.TopK}, o.globalOptions, t.std)
 		if err != nil {
 			return nil, err
 		}

@@ -20,6 +20,8 @@ type ImageReport struct {
 	Seed      uint64        `json:"seed"`
 	Teacher   ImageTeacher  `json:"teacher"`
 	Results   []ImageResult `json:"results"`
+	// Baselines, one after the other, each at every budget below 1.
+	Baselines []BaselineResult `json:"baselines,omitempty"`
 }
 
 // ImageTeacher is the pretrained encoder's measurement. Accuracies are there where there is
@@ -82,5 +84,8 @@ func (r *ImageReport) Text(w io.Writer) error {
 			b.Budget, b.Compute, b.SecondsRatio, b.Cosine.Tokens, kl, agreement, top1, b.ImagesPerSecond,
 			b.Used.Heads, b.Used.Experts, b.Used.AttnTokens, b.Used.MLPTokens)
 	}
-	return tw.Flush()
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	return baselineText(w, r.Baselines)
 }

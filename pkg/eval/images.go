@@ -42,6 +42,13 @@ func Images(ctx context.Context, m *model.Encoder, e *routing.Elastic, set Image
 		}
 		r.students = append(r.students, &imageStudent{student: s, seen: newSeen(set.Len())})
 	}
+	others, err := baselines(e, r.tokens, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range others {
+		r.students = append(r.students, &imageStudent{student: s, seen: newSeen(set.Len())})
+	}
 	r.forward(r.teacher, first, nil) // untimed, as in Language
 	r.forward(r.student, first, nil)
 	size := max(1, batchTokens/r.tokens)
@@ -208,6 +215,10 @@ func (r *imageRun) report(first model.Images) *ImageReport {
 	}
 	rep.Teacher.Top1, rep.Teacher.Top5 = r.pretrained.accuracy()
 	for _, s := range r.students {
+		if s.baseline != "" {
+			rep.Baselines = append(rep.Baselines, r.outcome(s))
+			continue
+		}
 		result := ImageResult{
 			Budget:  s.budget,
 			Compute: float64(s.blocks) / float64(r.pretrained.blocks), ComputeWithHead: float64(s.total) / float64(r.pretrained.total),
@@ -226,6 +237,17 @@ func (r *imageRun) report(first model.Images) *ImageReport {
 		rep.Results = append(rep.Results, result)
 	}
 	return rep
+}
+
+// outcome is a baseline's result.
+func (r *imageRun) outcome(s *imageStudent) BaselineResult {
+	var agreement *float64
+	if r.model.CanClassify() {
+		agreement = ratio(float64(s.agree), float64(r.set.Len()))
+	}
+	out := s.student.outcome(r.pretrained.blocks, agreement)
+	out.Cosine = r.cosine(s)
+	return out
 }
 
 // cosine is a student's mean over the pictures.

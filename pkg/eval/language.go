@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"time"
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
@@ -30,6 +31,9 @@ const leastWindow = 3
 type Options struct {
 	Budgets   []float64         // in the order of the results
 	Selection routing.Selection // of tokens; TopK looks ahead and is not causal
+	// Baselines are measured at every budget below 1, at the same compute.
+	Baselines []Baseline
+	Seed      uint64 // of what baselines draw
 	// Progress, unless nil, is told how many windows are done.
 	Progress func(done, total int)
 }
@@ -94,13 +98,14 @@ func (s *spent) add(t *tape.Tape, seconds float64) {
 
 // student is the elastic model at one budget.
 type student struct {
-	budget  float64
-	elastic *routing.Elastic
-	setting routing.Setting
-	pass    *routing.Pass // nil for a model without routers
-	loss    losses
-	kl      []float64 // per scored position, or picture
-	agree   int
+	budget   float64
+	baseline Baseline // empty: e itself
+	elastic  *routing.Elastic
+	setting  routing.Setting
+	pass     *routing.Pass // nil for a model without routers
+	loss     losses
+	kl       []float64 // per scored position, or picture
+	agree    int
 	spent
 }
 
@@ -113,7 +118,30 @@ func newRun(m *model.Model, e *routing.Elastic, length int, o Options) (*run, er
 		}
 		r.students = append(r.students, s)
 	}
-	return r, nil
+	others, err := baselines(e, length, o)
+	r.students = append(r.students, others...)
+	return r, err
+}
+
+// baselines makes the students of the baselines, in the order of the report.
+func baselines(e *routing.Elastic, length int, o Options) ([]*student, error) {
+	var out []*student
+	for _, kind := range o.Baselines {
+		for _, budget := range o.Budgets {
+			if budget == 1 || e == nil {
+				continue
+			}
+			s, err := newStudent(e.Untrained(o.Seed), budget, length, routing.TopK)
+			if err != nil {
+				return nil, err
+			}
+			if s.baseline = kind; kind == Random {
+				s.pass.Random = rand.New(rand.NewPCG(o.Seed, uint64(len(out))))
+			}
+			out = append(out, s)
+		}
+	}
+	return out, nil
 }
 
 func newStudent(e *routing.Elastic, budget float64, length int, sel routing.Selection) (*student, error) {
@@ -237,6 +265,11 @@ func (r *run) report(windows int) *Report {
 	loss, ppl, sd := r.loss.summary()
 	rep.Teacher = Teacher{Loss: loss, Perplexity: ppl, PerplexityError: sd, Seconds: r.seconds, TokensPerSecond: float64(r.tokens) / r.seconds}
 	for _, s := range r.students {
+		if s.baseline != "" {
+			agreement := float64(s.agree) / float64(r.loss.count)
+			rep.Baselines = append(rep.Baselines, s.outcome(r.blocks, &agreement))
+			continue
+		}
 		loss, ppl, sd := s.loss.summary()
 		result := Result{
 			Budget:  s.budget,

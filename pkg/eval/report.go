@@ -20,6 +20,8 @@ type Report struct {
 	Seed      uint64   `json:"seed"`
 	Teacher   Teacher  `json:"teacher"`
 	Results   []Result `json:"results"`
+	// Baselines, one after the other, each at every budget below 1.
+	Baselines []BaselineResult `json:"baselines,omitempty"`
 }
 
 // Outcome is what an evaluation of any task says of one budget; what it did not measure is nil.

@@ -29,11 +29,34 @@ func (r *Report) Text(w io.Writer) error {
 	if err := tw.Flush(); err != nil {
 		return err
 	}
+	if err := baselineText(w, r.Baselines); err != nil {
+		return err
+	}
 	if !r.Causal {
 		_, err := fmt.Fprintln(w, "tokens were chosen by looking ahead (top-k): no causal model")
 		return err
 	}
 	return nil
+}
+
+// baselineText writes what baselines give, if there are any.
+func baselineText(w io.Writer, results []BaselineResult) error {
+	if len(results) == 0 {
+		return nil
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(tw, "baseline\tbudget\tcompute\tKL\tagreement\tcosine\t")
+	for _, b := range results {
+		var kl, cosine *float64
+		if b.KL != nil {
+			kl = &b.KL.Mean
+		}
+		if b.Cosine != nil {
+			cosine = &b.Cosine.Tokens
+		}
+		fmt.Fprintf(tw, "%s\t%.4g\t%.3f\t%s\t%s\t%s\t\n", b.Baseline, b.Budget, b.Compute, figure("%.4f", kl), figure("%.3f", b.Agreement), figure("%.4f", cosine))
+	}
+	return tw.Flush()
 }
 
 // CSV writes one line per budget, numbers in full precision.

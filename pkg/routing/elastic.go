@@ -123,6 +123,15 @@ func newElastic(c model.Config, o Options) *Elastic {
 	return e
 }
 
+// Untrained is e as it was before training, the routers' first values drawn by a seed, with
+// the plan in place: what it chooses costs the same.
+func (e *Elastic) Untrained(seed uint64) *Elastic {
+	u := newElastic(e.Config, e.Options)
+	u.BaseHash, u.Plan = e.BaseHash, e.Plan
+	u.Initialise(seed)
+	return u
+}
+
 // parameter is an array of zeros, without a gradient as long as nothing is trained.
 func parameter(rows, cols int) *tape.Var {
 	return tape.NewConst(rows, cols, make([]float32, rows*cols))

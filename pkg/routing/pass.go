@@ -1,6 +1,8 @@
 package routing
 
 import (
+	"math/rand/v2"
+
 	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/internal/tape"
 	"github.com/elastiformer/elastiformer/pkg/model"
@@ -21,6 +23,8 @@ const (
 type Pass struct {
 	Select Selection
 	Dense  bool // gradient also for heads and experts that were not chosen
+	// Random, unless nil, takes the place of all scores, and what it chooses has weight one.
+	Random *rand.Rand
 	// Decisions of the last recorded forward, for the auxiliary losses.
 	Decisions []Decision
 	Used      Usage
@@ -90,7 +94,9 @@ func (p *Pass) strengths(layer int, sel Selector, l *tape.Layout) (strength []fl
 		c := p.elastic.Capacity(p.setting(s), layer, sel)
 		all = all && c >= 1
 		for r := l.Start[s]; r < l.Start[s+1]; r++ {
-			strength[r], off[r] = gainStrength(c), c >= 1
+			if off[r] = c >= 1; p.Random == nil {
+				strength[r] = gainStrength(c)
+			}
 		}
 	}
 	return strength, off, all
@@ -196,7 +202,13 @@ func (p *Pass) Units(t *tape.Tape, layer int, m model.Module, n *tape.Var, l *ta
 
 // score is what a router makes of rows n (T, D): (T, N).
 func (p *Pass) score(t *tape.Tape, r *router, n *tape.Var) *tape.Var {
-	return t.Score(n, r.weight, r.bias, p.weight(t, r.weight))
+	z := t.Score(n, r.weight, r.bias, p.weight(t, r.weight))
+	if p.Random != nil {
+		for i := range z.Data {
+			z.Data[i] = p.Random.Float32()
+		}
+	}
+	return z
 }
 
 // weight is a router's weight, packed once per pass where no step of training changes it
