@@ -29,12 +29,15 @@ func (p *planner) distance(s routing.Setting) float64 {
 }
 
 // plan measures how each budget of a grid is best met: first by every set of selectors that
-// reaches it, the same share in every layer, then by capacities that differ from layer to
-// layer. How dearly heads, experts and tokens are given up differs from model to model, from
+// reaches it, the same share in every layer, then, for an encoder, by capacities that differ
+// from layer to layer. How dearly heads, experts and tokens are given up differs from model to model, from
 // layer to layer and from budget to budget.
 func (t *Trainer) plan(ctx context.Context) error {
 	e, o := t.elastic, &t.Options
 	e.Plan = routing.Plan{}
+	if len(e.Selectors) < 2 && !e.CanLearn() {
+		return nil
+	}
 	batch, err := t.task.First(min(t.task.PlanTokens(), o.Steps*o.Batch*o.Context))
 	if err != nil {
 		return err

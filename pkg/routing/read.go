@@ -186,7 +186,7 @@ func (r *reader) learned(e *Elastic) {
 		return
 	}
 	if !e.CanLearn() {
-		r.fail("plan.capacities", fmt.Errorf("for selectors with thresholds: %w", ErrStored))
+		r.fail("plan.capacities", fmt.Errorf("for a language model: %w", ErrStored))
 	}
 	for range e.Plan.Budgets {
 		layers := make([][Selectors]float64, e.Config.Layers)
