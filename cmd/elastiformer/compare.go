@@ -165,6 +165,12 @@ func (o *compareOptions) compare(ctx context.Context, c *checkpoint, routers []e
 // compareImages is compare for an encoder.
 func (o *compareOptions) compareImages(ctx context.Context, c *checkpoint, routers []eval.Routers, std streams) (_ *eval.Comparison, err error) {
 	var domains []eval.ImageDomain
+	var parts []*some
+	defer func() {
+		for _, p := range parts {
+			err = errors.Join(err, p.Close())
+		}
+	}()
 	total := 0
 	for _, path := range o.data {
 		var set *pictures
@@ -172,7 +178,7 @@ func (o *compareOptions) compareImages(ctx context.Context, c *checkpoint, route
 			return nil, err
 		}
 		part := set.first(ctx, o.limit)
-		defer closeInto(part, &err)
+		parts = append(parts, part)
 		domains = append(domains, eval.ImageDomain{Name: path, Pictures: part})
 		total += part.Len()
 	}

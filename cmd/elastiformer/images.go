@@ -116,11 +116,8 @@ func newShuffled(ctx context.Context, p *pictures, seed uint64, batch int) *shuf
 // Batch implements distill.ImageData.
 func (s *shuffled) Batch(step int) (model.Images, error) { return s.batch(s.loader.Batch(step)) }
 
-// Close stops decoding.
-func (s *shuffled) Close() error {
-	s.loader.Close()
-	return nil
-}
+// stop ends the decoding.
+func (s *shuffled) stop() { s.loader.Close() }
 
 // tokens is how many tokens a picture becomes.
 func (p *pictures) tokens(m *model.Encoder) int { return m.Tokens(p.how.Size, p.how.Size) }

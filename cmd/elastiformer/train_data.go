@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"github.com/elastiformer/elastiformer/pkg/distill"
 	"github.com/elastiformer/elastiformer/pkg/eval"
@@ -94,7 +93,10 @@ func (t *training) readPictures(ctx context.Context) (l lesson, err error) {
 		heldOut = table
 	}
 	stream := newShuffled(ctx, data, o.Seed, o.Batch)
-	l = lesson{inputs: data.Len(), what: "pictures", dataHash: data.Hash(), close: func() error { return errors.Join(stream.Close(), table.Close()) }}
+	l = lesson{inputs: data.Len(), what: "pictures", dataHash: data.Hash(), close: func() error {
+		stream.stop()
+		return table.Close()
+	}}
 	l.task = distill.NewImages(c.encoder, stream, heldOut)
 	l.measure = func(ctx context.Context) (outcome, error) {
 		report, err := evaluateImages(ctx, c, table, eval.Options{Budgets: reachableDefaults(c, o.Context, routing.TopK), Selection: routing.TopK}, o.globalOptions, t.std)
