@@ -42,6 +42,7 @@ type evalOptions struct {
 	precision       precision
 	plan            string
 	baselines       []string
+	maps            string
 }
 
 func (o *evalOptions) addFlags(fs *pflag.FlagSet) {
@@ -54,13 +55,14 @@ func (o *evalOptions) addFlags(fs *pflag.FlagSet) {
 	enumVar(fs, &o.selection, "select", "", "", []string{"threshold", "topk"}, "how token selectors `choose`: threshold for language models, where topk looks ahead and is no causal model; topk for images")
 	enumVar(fs, &o.plan, "plan", "", "learned", []string{"learned", "uniform"}, "how a budget is `spread` over layers and selectors: as training measured it, or the same share everywhere")
 	fs.StringSliceVar(&o.baselines, "baseline", nil, "measure these beside it at the same compute, of "+strings.Join(eval.Baselines, ", "))
+	fs.StringVar(&o.maps, "save-maps", "", "images: draw which patches every layer kept of a few pictures, a PNG for each budget below 1, into this `folder`")
 	o.precision.addFlag(fs, precisionF32)
 	fs.StringVar(&o.csv, "csv", "", "write the table to this `file` too")
-	fs.BoolVar(&o.force, "force", false, "replace the CSV file if it exists")
+	fs.BoolVar(&o.force, "force", false, "replace the CSV file and maps if they exist")
 	boundedVar(fs, &o.maxKL, "max-kl", "", math.Inf(1), 0, math.Inf(1), "fail with exit status 3 if a budget's mean `KL` is above")
 	boundedVar(fs, &o.minAgreement, "min-agreement", "", 0, 0, 1, "fail with exit status 3 if a budget's `agreement` is below")
 	boundedVar(fs, &o.maxSecondsRatio, "max-seconds-ratio", "", math.Inf(1), 0, math.Inf(1), "fail with exit status 3 if a budget takes more than this `share` of the teacher's time")
-	commandLineOnly(fs, "csv", "force")
+	commandLineOnly(fs, "csv", "force", "save-maps")
 }
 
 func newEvalCommand(g *globals) *cobra.Command {
@@ -202,6 +204,11 @@ func (o *evalOptions) measureImages(ctx context.Context, c *checkpoint, std stre
 	budgets := o.budgets.values
 	if len(budgets) == 0 {
 		budgets = reachableDefaults(c, set.tokens(c.encoder), routing.TopK)
+	}
+	if o.maps != "" {
+		if err := o.saveMaps(ctx, c, set, budgets); err != nil {
+			return nil, err
+		}
 	}
 	part := set.first(ctx, o.limit)
 	defer closeInto(part, &err)

@@ -17,7 +17,7 @@ import (
 
 // plain is a preprocessing that keeps the values of pictures of 4×4.
 var plain = &picture.Preprocessing{
-	Channels: 3, Size: 4, Mode: picture.ModeExact, Filter: picture.Bilinear,
+	Channels: 3, Size: 4, Mode: picture.ModeExact, ResizeSize: 4, Filter: picture.Bilinear,
 	Mean: []float32{0, 0, 0}, Std: []float32{1, 1, 1},
 }
 
