@@ -2,9 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -48,8 +49,8 @@ func (c *checkpoint) checkFlags(given func(string) bool) error {
 // pictures is a set of pictures, ready for an encoder.
 type pictures struct {
 	*dataset.Images
-	how  *picture.Preprocessing
-	name string // of the set, for messages
+	how     *picture.Preprocessing
+	resized bool // to another size than the model's own
 }
 
 // openPictures reads the pictures of the paths as the encoder of c wants them.
@@ -75,7 +76,7 @@ func (o *dataOptions) openPictures(ctx context.Context, c *checkpoint, paths []s
 		return nil, inputErrorf("%w", err)
 	}
 	sayLeftOut(p, set.Len(), set.LeftOut())
-	return &pictures{Images: set, how: how, name: strings.Join(paths, ", ")}, nil
+	return &pictures{Images: set, how: how, resized: o.imageSize > 0}, nil
 }
 
 // preprocessing reads how a checkpoint wants its pictures, at another size where one is asked for.
@@ -98,9 +99,13 @@ func (p *pictures) batch(pixels [][]float32, err error) (model.Images, error) {
 	return model.Images{Height: p.how.Size, Width: p.how.Size, Pixels: pixels}, err
 }
 
-// Hash tells one set, and one way of reading it, from another.
+// Hash tells one set, and one size it is read at, from another: at the model's own size it is that of the files.
 func (p *pictures) Hash() string {
-	return fmt.Sprintf("%s at %d", p.SHA256(), p.how.Size)
+	if !p.resized {
+		return p.SHA256()
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s at %d", p.SHA256(), p.how.Size))
+	return hex.EncodeToString(sum[:])
 }
 
 // shuffled gives the pictures of training steps, in an order of their own in every epoch, decoded ahead.
