@@ -186,7 +186,7 @@ func (b *imageBatch) Distance(c *Comparison) Distance {
 			d.Loss += part.weight * outputLoss(c.Student, c.Teacher, part, weights)
 		}
 	}
-	similarity := mean(cosines(c.Student.Mat(), c.Teacher.Mat()))
+	similarity := mean(kernel.Cosines(c.Student.Mat(), c.Teacher.Mat()))
 	d.Cosine = &similarity
 	return d
 }
@@ -252,7 +252,7 @@ func outputLoss(student, teacher *tape.Var, part imageLoss, weights []float64) f
 //
 //	∂/∂s = −(t/|t| − cos·s/|s|)/|s|
 func cosineLoss(gradient, s, t []float32, weight float64) float64 {
-	cos, ns, nt := cosine(s, t)
+	cos, ns, nt := kernel.Cosine(s, t)
 	if gradient == nil || ns == 0 || nt == 0 {
 		return 1 - cos
 	}
@@ -274,31 +274,4 @@ func squareLoss(gradient, s, t []float32, weight float64) float64 {
 		}
 	}
 	return sum / n
-}
-
-// cosine is the cosine between two vectors and their lengths; 0 where one has none.
-func cosine(a, b []float32) (cos, na, nb float64) {
-	var ab float64
-	for i := range a {
-		x, y := float64(a[i]), float64(b[i])
-		ab += x * y
-		na += x * x
-		nb += y * y
-	}
-	na, nb = math.Sqrt(na), math.Sqrt(nb)
-	if na == 0 || nb == 0 {
-		return 0, na, nb
-	}
-	return ab / (na * nb), na, nb
-}
-
-// cosines is the cosine between corresponding rows, both (T, D).
-func cosines(a, b kernel.Mat) []float64 {
-	out := make([]float64, a.Rows)
-	kernel.ParallelRows(a.Rows, func(lo, hi int) {
-		for r := lo; r < hi; r++ {
-			out[r], _, _ = cosine(a.Row(r), b.Row(r))
-		}
-	})
-	return out
 }

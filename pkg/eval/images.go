@@ -168,13 +168,7 @@ func (s *seen) see(out output, set ImageSet, lo int) {
 
 // compare adds the distance of a batch of pictures of so many tokens each.
 func (s *imageStudent) compare(want, got output, tokens int) {
-	cos := make([]float64, want.hidden.Rows)
-	kernel.ParallelRows(len(cos), func(lo, hi int) {
-		for r := lo; r < hi; r++ {
-			cos[r] = cosine(want.hidden.Row(r), got.hidden.Row(r))
-		}
-	})
-	for r, v := range cos {
+	for r, v := range kernel.Cosines(want.hidden, got.hidden) {
 		s.tokenCosine += v / float64(tokens)
 		if r%tokens == 0 {
 			s.classCosine += v
@@ -185,21 +179,6 @@ func (s *imageStudent) compare(want, got output, tokens int) {
 		s.kl = append(s.kl, kl...)
 		s.agree += agree
 	}
-}
-
-// cosine is the cosine between two vectors; 0 where one has no length.
-func cosine(a, b []float32) float64 {
-	var ab, aa, bb float64
-	for i := range a {
-		x, y := float64(a[i]), float64(b[i])
-		ab += x * y
-		aa += x * x
-		bb += y * y
-	}
-	if aa == 0 || bb == 0 {
-		return 0
-	}
-	return ab / math.Sqrt(aa*bb)
 }
 
 // finite says whether all values are numbers.
