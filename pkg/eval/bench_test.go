@@ -9,6 +9,7 @@ import (
 	"github.com/elastiformer/elastiformer/internal/kernel"
 	"github.com/elastiformer/elastiformer/pkg/eval"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
+	"github.com/elastiformer/elastiformer/pkg/model"
 	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 	"github.com/elastiformer/elastiformer/pkg/routing"
 	"github.com/elastiformer/elastiformer/pkg/routing/routingtest"
@@ -46,5 +47,52 @@ func BenchmarkEvalBudgets(b *testing.B) {
 				b.ReportMetric(full, "seconds_full")
 			})
 		}
+	}
+}
+
+// drawn is an ImageSet of random pictures.
+type drawn struct{ model.Images }
+
+func (d drawn) Len() int { return len(d.Pixels) }
+
+func (d drawn) Class(int) int { return -1 }
+
+func (d drawn) Range(lo, hi int) (model.Images, error) {
+	return model.Images{Height: d.Height, Width: d.Width, Pixels: d.Pixels[lo:hi]}, nil
+}
+
+// BenchmarkImageBudgets is BenchmarkEvalBudgets for ViT-B/16 (Dosovitskiy et al., arXiv
+// 2010.11929) on eight pictures of 224×224, on one thread: with heads and experts, which
+// convert attaches, and with all selectors.
+func BenchmarkImageBudgets(b *testing.B) {
+	const size = 224
+	_, m := modeltest.OpenEncoder(b, modeltest.EncoderShape{
+		Layers: 12, Width: 768, Heads: 12, FeedForward: 3072, ImageSize: size, PatchSize: 16, Classes: 1000,
+	})
+	r := newRand(1)
+	set := drawn{modeltest.Pictures(r, m, 8, size, size)}
+	defer kernel.SetThreads(kernel.Threads())
+	kernel.SetThreads(1)
+	for _, selectors := range [][]routing.Selector{
+		{routing.Heads, routing.Experts}, {routing.AttnTokens, routing.Heads, routing.MLPTokens, routing.Experts},
+	} {
+		e := routingtest.Randomise(routingtest.Attach(b, m, routing.Options{
+			Selectors: selectors, Layers: routingtest.Layers(m.Config), Compensation: true,
+		}), r)
+		b.Run(fmt.Sprintf("selectors=%d", len(selectors)), func(b *testing.B) {
+			half, full, compute := math.Inf(1), math.Inf(1), 0.0
+			for b.Loop() {
+				report, err := eval.Images(context.Background(), m, e, set, eval.Options{Budgets: []float64{0.5, 1}, Selection: routing.TopK})
+				if err != nil {
+					b.Fatal(err)
+				}
+				half = min(half, report.Results[0].Seconds)
+				full = min(full, report.Results[1].Seconds)
+				compute = report.Results[0].Compute
+			}
+			b.ReportMetric(half/full, "seconds_ratio")
+			b.ReportMetric(compute, "compute")
+			b.ReportMetric(float64(set.Len())/full, "images/s")
+		})
 	}
 }

@@ -18,11 +18,7 @@ func TestMap(t *testing.T) {
 	_, m := modeltest.OpenEncoder(t, modeltest.EncoderShape{Layers: 3})
 	in := modeltest.Pictures(rand.New(rand.NewPCG(1, 2)), m, 1, 24, 24)
 	for _, selectors := range [][]routing.Selector{fourSelectors, {routing.Heads, routing.Experts}} {
-		e, err := routing.Attach(m.Config, m.ExpertBlock(), routing.Options{Selectors: selectors, Layers: routingtest.Layers(m.Config)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		routingtest.Randomise(e, newRand(3))
+		e := routingtest.Randomise(routingtest.Attach(t, m, routing.Options{Selectors: selectors, Layers: routingtest.Layers(m.Config)}), newRand(3))
 		const budget = 0.7
 		p, err := eval.Map(m, e, in, budget)
 		if err != nil {
