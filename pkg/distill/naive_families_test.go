@@ -8,10 +8,13 @@ import (
 	"github.com/elastiformer/elastiformer/internal/tape"
 )
 
-// sees says whether row r may look at row j, which is not after it, in a layer.
+// sees says whether row r may look at row j in a layer.
 func (n *naive) sees(l, r, j int) bool {
-	window := n.model.WindowOf(l)
-	return n.sequence[j] == n.sequence[r] && (window == 0 || n.pos[r]-n.pos[j] < window)
+	if n.sequence[j] != n.sequence[r] || n.blocks.Bidirectional {
+		return n.sequence[j] == n.sequence[r]
+	}
+	window := n.blocks.WindowOf(l)
+	return j <= r && (window == 0 || n.pos[r]-n.pos[j] < window)
 }
 
 // capped is x under a soft cap, 0 being none.
@@ -23,23 +26,43 @@ func capped(x float64, limit float32) float64 {
 }
 
 func activated(a tape.Activation, x float64) float64 {
-	if a == tape.GELU {
+	switch a {
+	case tape.GELU:
 		return x / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
+	case tape.GELUErf:
+		return x * math.Erfc(-x/math.Sqrt2) / 2
+	case tape.GELUQuick:
+		return x / (1 + math.Exp(-1.702*x))
+	case tape.ReLU:
+		return math.Max(0, x)
 	}
 	return x / (1 + math.Exp(-x))
 }
 
-// norm is the root mean square norm of x, or of each part of x that is as long as the
-// norm's weight; x itself where there is no norm.
+// norm is the norm of x, around the mean where it is centred, or of each part of x that is as
+// long as the norm's weight; x itself where there is no norm.
 func (n *naive) norm(x []float64, w *tape.Norm) []float64 {
 	if w == nil {
 		return slices.Clone(x)
 	}
 	var y []float64
-	for part := range slices.Chunk(x, w.W.Cols) {
-		inv := 1 / math.Sqrt(dot(part, part)/float64(len(part))+float64(n.model.Epsilon))
+	for part := range slices.Chunk(slices.Clone(x), w.W.Cols) {
+		if w.Centred {
+			var mean float64
+			for _, v := range part {
+				mean += v / float64(len(part))
+			}
+			for i := range part {
+				part[i] -= mean
+			}
+		}
+		inv := 1 / math.Sqrt(dot(part, part)/float64(len(part))+float64(w.Epsilon))
 		for i, v := range part {
-			y = append(y, v*inv*float64(w.W.Data[i]))
+			v *= inv * float64(w.W.Data[i])
+			if w.B != nil {
+				v += float64(w.B.Data[i])
+			}
+			y = append(y, v)
 		}
 	}
 	return y
@@ -91,4 +114,48 @@ func gated(a tape.Activation, gate, up []float64) []float64 {
 		up[i] *= activated(a, g)
 	}
 	return up
+}
+
+// naiveText is the ends of a language model.
+type naiveText struct {
+	*text
+	want [][]float64 // (T, V) the teacher's logits
+}
+
+func (e *naiveText) start(n *naive) [][]float64 {
+	x := make([][]float64, len(e.ids))
+	for i, id := range e.ids {
+		x[i] = make([]float64, e.model.Width)
+		axpy(x[i], float64(e.model.EmbeddingScale), n.weight(e.model.Embedding)[id])
+	}
+	return x
+}
+
+func (e *naiveText) outputNorm() *tape.Norm { return e.model.OutputNorm }
+
+func (e *naiveText) logits(n *naive, h [][]float64) [][]float64 {
+	out := make([][]float64, len(h))
+	for i, x := range h {
+		out[i] = n.linear(e.model.Output, x)
+		for v := range out[i] {
+			out[i][v] = capped(out[i][v]*float64(e.model.LogitScale), e.model.LogitCap)
+		}
+	}
+	return out
+}
+
+func (e *naiveText) distance(n *naive, student, teacher [][]float64) (d Distance) {
+	if e.want == nil {
+		e.want = e.logits(n, teacher)
+	}
+	var total, kl float64
+	for _, s := range n.sequence {
+		total += n.weightOf(s)
+	}
+	for i, q := range e.logits(n, student) {
+		d.Loss += naiveLoss(e.want[i], q, n.options.Loss, n.options.Temperature) * n.weightOf(n.sequence[i]) / total
+		kl += naiveLoss(e.want[i], q, ForwardKL, 1) / float64(len(e.ids))
+	}
+	d.KL = &kl
+	return d
 }

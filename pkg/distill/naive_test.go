@@ -14,18 +14,18 @@ import (
 // the balance loss and, for units that were not chosen in dense mode, the constant part
 // of the weight stay what they were at the first evaluation.
 type naive struct {
-	model    *model.Model
+	blocks   *model.Blocks
+	ends     naiveEnds
 	elastic  *routing.Elastic
 	options  Options
 	settings []routing.Setting
 	chosen   map[place]routing.Decision
 	params   map[string][]float64
 
-	ids      []int32
 	sequence []int // (T) of each row
 	pos      []int // (T) in its sequence
 	base     map[*tape.Weight][][]float64
-	teacher  [][]float64           // (T, V) logits
+	teacher  [][]float64           // (T, D) outputs
 	gains    map[place][][]float64 // (rows, N) of the first evaluation
 	cuts     map[place][]float64   // (sequences) of the first evaluation
 
@@ -33,12 +33,29 @@ type naive struct {
 	unitsSeen, rowSeen int     // decisions summed
 }
 
-// newNaive takes the choices of a recorded pass over windows.
-func newNaive(t *Trainer, windows [][]int32, settings []routing.Setting, decisions []routing.Decision) *naive {
+// naiveEnds is what stands around the blocks of a network.
+type naiveEnds interface {
+	// start is what the blocks read, (T, D).
+	start(n *naive) [][]float64
+	// outputNorm is the norm behind them, or nil.
+	outputNorm() *tape.Norm
+	// distance is the loss and what else a task measures, given the outputs of student and
+	// teacher, both (T, D).
+	distance(n *naive, student, teacher [][]float64) Distance
+}
+
+// newNaive takes the choices of a recorded pass over a batch.
+func newNaive(t *Trainer, batch Batch, settings []routing.Setting, decisions []routing.Decision) *naive {
 	n := &naive{
-		model: t.task.(*language).model, elastic: t.elastic, options: t.Options, settings: settings,
+		elastic: t.elastic, options: t.Options, settings: settings,
 		chosen: map[place]routing.Decision{}, params: map[string][]float64{}, base: map[*tape.Weight][][]float64{},
 		gains: map[place][][]float64{}, cuts: map[place][]float64{},
+	}
+	switch b := batch.(type) {
+	case *text:
+		n.blocks, n.ends = &b.model.Blocks, &naiveText{text: b}
+	case *imageBatch:
+		n.blocks, n.ends = &b.model.Blocks, &naivePictures{imageBatch: b}
 	}
 	for _, d := range decisions {
 		n.chosen[place{d.Layer, d.Selector}] = d
@@ -46,28 +63,21 @@ func newNaive(t *Trainer, windows [][]int32, settings []routing.Setting, decisio
 	for _, p := range t.params {
 		n.params[p.Name] = widened(p.Data)
 	}
-	for s, w := range windows {
-		for i, id := range w {
-			n.ids, n.sequence, n.pos = append(n.ids, id), append(n.sequence, s), append(n.pos, i)
+	l := batch.Layout()
+	for s := range l.Sequences() {
+		for r := l.Start[s]; r < l.Start[s+1]; r++ {
+			n.sequence, n.pos = append(n.sequence, s), append(n.pos, int(l.Pos[r]))
 		}
 	}
-	n.teacher = n.logits(n.hidden(false))
+	n.teacher = n.hidden(false)
 	return n
 }
 
 // value is the loss with the metrics it consists of.
 func (n *naive) value() Metrics {
 	n.balance, n.bce, n.unitsSeen, n.rowSeen = 0, 0, 0, 0
-	var m Metrics
-	var total, kl float64
-	for _, s := range n.sequence {
-		total += n.weightOf(s)
-	}
-	for i, q := range n.logits(n.hidden(true)) {
-		m.Loss += naiveLoss(n.teacher[i], q, n.options.Loss, n.options.Temperature) * n.weightOf(n.sequence[i]) / total
-		kl += naiveLoss(n.teacher[i], q, ForwardKL, 1) / float64(len(n.ids))
-	}
-	m.KL = &kl
+	m := Metrics{Distance: n.ends.distance(n, n.hidden(true), n.teacher)}
+	m.Loss = m.Distance.Loss
 	m.Balance, m.BCE = n.balance/float64(max(1, n.unitsSeen)), n.bce/float64(max(1, n.rowSeen))
 	m.Loss += n.options.Balance*m.Balance + n.options.BCE*m.BCE
 	return m
@@ -78,37 +88,22 @@ func (n *naive) weightOf(s int) float64 {
 	return math.Pow(1.05-n.settings[s].Budget, -n.options.BudgetWeight)
 }
 
-func (n *naive) logits(h [][]float64) [][]float64 {
-	out := make([][]float64, len(h))
-	for i, x := range h {
-		out[i] = n.linear(n.model.Output, x)
-		for v := range out[i] {
-			out[i][v] = capped(out[i][v]*float64(n.model.LogitScale), n.model.LogitCap)
-		}
-	}
-	return out
-}
-
 // hidden runs the blocks and the final norm, with the selectors if it is routed.
 func (n *naive) hidden(routed bool) [][]float64 {
-	x := make([][]float64, len(n.ids))
-	for i, id := range n.ids {
-		x[i] = make([]float64, n.model.Width)
-		axpy(x[i], float64(n.model.EmbeddingScale), n.weight(n.model.Embedding)[id])
-	}
-	for l := range n.model.Layers {
+	x := n.ends.start(n)
+	for l := range n.blocks.Layers {
 		n.module(x, l, model.Attention, routed)
 		n.module(x, l, model.FeedForward, routed)
 	}
 	for i := range x {
-		x[i] = n.norm(x[i], n.model.OutputNorm)
+		x[i] = n.norm(x[i], n.ends.outputNorm())
 	}
 	return x
 }
 
 // module adds a module's contribution to the rows of x.
 func (n *naive) module(x [][]float64, l int, which model.Module, routed bool) {
-	norm, post := n.model.Layers[l].Norms[which].In, n.model.Layers[l].Norms[which].Out
+	norms := n.blocks.Layers[l].Norms[which]
 	tokens, units, run := routing.AttnTokens, routing.Heads, n.attention
 	if which == model.FeedForward {
 		tokens, units, run = routing.MLPTokens, routing.Experts, n.feedForward
@@ -116,7 +111,7 @@ func (n *naive) module(x [][]float64, l int, which model.Module, routed bool) {
 	in := make([][]float64, len(x))
 	kept := make([]int, len(x))
 	for i := range x {
-		in[i], kept[i] = n.norm(x[i], norm), i
+		in[i], kept[i] = n.norm(x[i], norms.In), i
 	}
 	gain := func(int) float64 { return 1 }
 	d, selected := n.chosen[place{l, tokens}]
@@ -138,7 +133,16 @@ func (n *naive) module(x [][]float64, l int, which model.Module, routed bool) {
 		}
 	}
 	for i, y := range run(l, in, kept, n.unitWeights(place{l, units}, in, kept, routed), routed) {
-		axpy(x[kept[i]], gain(kept[i])*float64(n.model.ResidualScale), n.norm(y, post))
+		y = n.norm(y, norms.Out)
+		if norms.Scale != nil {
+			for j, f := range norms.Scale.Data {
+				y[j] *= float64(f)
+			}
+		}
+		axpy(x[kept[i]], gain(kept[i])*float64(n.blocks.ResidualScale), y)
+	}
+	for i := range x {
+		x[i] = n.norm(x[i], norms.Sum)
 	}
 }
 
@@ -159,7 +163,8 @@ func (n *naive) tokenScores(at place, in [][]float64) []float64 {
 	return z
 }
 
-// tokenLoss adds the mean cross-entropy of σ(z − τ) over the rows that are not off.
+// tokenLoss adds the mean cross-entropy of σ(z − τ) over the rows that are not off, and that
+// may be dropped.
 func (n *naive) tokenLoss(at place, z []float64) {
 	d := n.chosen[at]
 	if n.cuts[at] == nil {
@@ -168,12 +173,15 @@ func (n *naive) tokenLoss(at place, z []float64) {
 			n.cuts[at][s] = math.Inf(1)
 		}
 		for _, r := range d.Chosen {
+			if n.pos[r] < n.blocks.Special {
+				continue
+			}
 			n.cuts[at][n.sequence[r]] = math.Min(n.cuts[at][n.sequence[r]], z[r])
 		}
 	}
 	var sum, rows float64
 	for r := range z {
-		if d.Off[r] {
+		if d.Off[r] || n.pos[r] < n.blocks.Special {
 			continue
 		}
 		rows++
@@ -252,9 +260,9 @@ func naiveBalance(d routing.Decision, gains [][]float64) float64 {
 	return sum
 }
 
-// attention is causal attention among the kept rows of each sequence.
+// attention is attention among the kept rows of each sequence, causal but in encoders.
 func (n *naive) attention(l int, in [][]float64, kept []int, weights [][]float64, routed bool) [][]float64 {
-	a := &n.model.Layers[l].Attention
+	a := &n.blocks.Layers[l].Attention
 	width := a.HeadDim
 	q, k, v := make([][]float64, len(kept)), make([][]float64, len(kept)), make([][]float64, len(kept))
 	for i, r := range kept {
@@ -269,7 +277,7 @@ func (n *naive) attention(l int, in [][]float64, kept []int, weights [][]float64
 			kv := h / (a.Heads / a.KVHeads) * width
 			var scores []float64
 			var seen []int
-			for j := range i + 1 {
+			for j := range kept {
 				if n.sees(l, r, kept[j]) {
 					seen = append(seen, j)
 					scores = append(scores, capped(float64(a.Scale)*dot(q[i][h*width:(h+1)*width], k[j][kv:kv+width]), a.SoftCap))
@@ -307,18 +315,26 @@ func (n *naive) rotated(a *tape.AttentionBlock, x []float64, r int) []float64 {
 }
 
 func (n *naive) feedForward(l int, in [][]float64, kept []int, weights [][]float64, routed bool) [][]float64 {
-	b := &n.model.Layers[l].FFN
+	b := &n.blocks.Layers[l].FFN
 	out := make([][]float64, len(kept))
 	for i, r := range kept {
-		if m := n.model.Layers[l].Mixture; m != nil {
+		if m := n.blocks.Layers[l].Mixture; m != nil {
 			out[i] = n.mixture(m, in[r])
 			continue
 		}
-		gate, up := n.project(l, model.Gate, b.Gate, in[r], r, routed), n.project(l, model.Up, b.Up, in[r], r, routed)
-		for f, g := range gate {
-			up[f] *= activated(b.Activation, g)
+		up := n.project(l, model.Up, b.Up, in[r], r, routed)
+		var gate []float64
+		if b.Gate.W != nil {
+			gate = n.project(l, model.Gate, b.Gate, in[r], r, routed)
+		}
+		for f := range up {
+			if b.Gate.W != nil {
+				up[f] *= activated(b.Activation, gate[f])
+			} else {
+				up[f] = activated(b.Activation, up[f])
+			}
 			if weights != nil {
-				up[f] *= weights[i][f*len(weights[i])/len(gate)]
+				up[f] *= weights[i][f*len(weights[i])/len(up)]
 			}
 		}
 		out[i] = n.project(l, model.Down, b.Down, up, r, routed)

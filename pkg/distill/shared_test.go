@@ -55,9 +55,9 @@ func allSelectors(layers, experts int) routing.Options {
 }
 
 // attach loads the elastic part anew for a model.
-func attach(tb testing.TB, f *gguf.File, m *model.Model, o routing.Options) *routing.Elastic {
+func attach(tb testing.TB, f *gguf.File, m model.Network, o routing.Options) *routing.Elastic {
 	tb.Helper()
-	e, err := routing.Attach(m.Config, m.ExpertBlock(), o)
+	e, err := routing.Attach(m.Body().Config, m.Body().ExpertBlock(), o)
 	if err != nil {
 		tb.Fatal(err)
 	}
