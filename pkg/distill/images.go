@@ -196,6 +196,8 @@ func (b *imageBatch) Distance(c *Comparison) Distance {
 func (b *imageBatch) classLoss(c *Comparison, weight float64) (loss, kl float64) {
 	o := *c.Options
 	o.Loss = ForwardKL
+	mark := c.TeacherTape.Mark() // one output of the teacher may be compared many times
+	defer c.TeacherTape.Release(mark)
 	want := b.model.Classify(c.TeacherTape, c.Teacher, b.layout)
 	got := b.model.Classify(c.StudentTape, c.Student, b.layout)
 	pictures := perRow(tape.NewLayout(ones(got.Rows)...), c.Weights)
