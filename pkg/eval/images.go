@@ -34,20 +34,19 @@ func Images(ctx context.Context, m *model.Encoder, e *routing.Elastic, set Image
 		return nil, fmt.Errorf("eval: %w", err)
 	}
 	r := &imageRun{model: m, set: set, tokens: m.Tokens(first.Height, first.Width), teacher: tape.New(false), student: tape.New(false)}
-	r.pretrained.seen = newSeen(set.Len())
 	for _, b := range o.Budgets {
 		s, err := newStudent(e, b, r.tokens, o.Selection)
 		if err != nil {
 			return nil, err
 		}
-		r.students = append(r.students, &imageStudent{student: s, seen: newSeen(set.Len())})
+		r.students = append(r.students, &imageStudent{student: s})
 	}
 	others, err := baselines(e, r.tokens, o)
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range others {
-		r.students = append(r.students, &imageStudent{student: s, seen: newSeen(set.Len())})
+		r.students = append(r.students, &imageStudent{student: s})
 	}
 	r.forward(r.teacher, first, nil) // untimed, as in Language
 	r.forward(r.student, first, nil)
@@ -90,12 +89,9 @@ type imageStudent struct {
 
 // seen is what a network made of the pictures so far.
 type seen struct {
-	known      int   // pictures whose class is known
-	top1, top5 int   // of them with the class among the best
-	best       []int // most likely class of every picture
+	known      int // pictures whose class is known
+	top1, top5 int // of them with the class among the best
 }
-
-func newSeen(pictures int) seen { return seen{best: make([]int, 0, pictures)} }
 
 // output is what a pass gives.
 type output struct {
@@ -126,14 +122,14 @@ func (r *imageRun) batch(lo, hi int) error {
 	want, seconds := r.forward(r.teacher, in, nil)
 	r.pretrained.spent.add(r.teacher, seconds)
 	r.pretrained.see(want, r.set, lo)
-	if !finite(want.hidden.Data) {
+	if !want.finite() {
 		return fmt.Errorf("eval: teacher: %w", ErrNotFinite)
 	}
 	for _, s := range r.students {
 		got, seconds := r.forward(r.student, in, s.router())
 		s.spent.add(r.student, seconds)
 		s.see(got, r.set, lo)
-		if !finite(got.hidden.Data) {
+		if !got.finite() {
 			return fmt.Errorf("eval: budget %v: %w", s.budget, ErrNotFinite)
 		}
 		s.compare(want, got, r.tokens)
@@ -145,7 +141,6 @@ func (r *imageRun) batch(lo, hi int) error {
 func (s *seen) see(out output, set ImageSet, lo int) {
 	for i := range out.logits.Rows {
 		row := out.logits.Row(i)
-		s.best = append(s.best, kernel.Argmax(row))
 		class := set.Class(lo + i)
 		if class < 0 || class >= len(row) {
 			continue
@@ -180,6 +175,9 @@ func (s *imageStudent) compare(want, got output, tokens int) {
 		s.agree += agree
 	}
 }
+
+// finite says whether all of it is numbers.
+func (o output) finite() bool { return finite(o.hidden.Data) && finite(o.logits.Data) }
 
 // finite says whether all values are numbers.
 func finite(values []float32) bool {
