@@ -145,7 +145,7 @@ func TestParseImageLoss(t *testing.T) {
 	}
 	for loss, says := range map[Loss]string{
 		"": `loss ""`, "kl-topk": "kl-topk", "cosine,": `loss ""`, "cosine=0": "weight", "cosine=-1": "weight", "cosine=NaN": "weight", "cosine=Inf": "weight",
-		"cosine=": "weight", "cosine=one": "weight", "mse,mse": "twice", "cosine=1,cosine=2": "twice", "kl": "no class head", "mse,kl=1": "no class head", " mse": " mse",
+		"cosine=": "weight", "cosine=one": "weight", "mse,mse": "twice", "cosine=1,cosine=2": "twice", "kl": "no class head", "mse,kl=1": "no class head", "MSE": "MSE",
 	} {
 		if _, err := parseImageLoss(loss, bare); !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: got %v, want ErrOptions with %q", loss, err, says)
