@@ -40,7 +40,7 @@ func TestMap(t *testing.T) {
 				}
 				sum += v
 			}
-			if want := e.Kept(&s, l.Layer, l.Selector, tokens) - m.Special; p.Tokens && int(sum) != want {
+			if want := e.Kept(&s, l.Layer, l.Selector, tokens-m.Special); p.Tokens && int(sum) != want {
 				t.Errorf("%v of layer %d: %v patches kept, want %d", l.Selector, l.Layer, sum, want)
 			}
 		}
