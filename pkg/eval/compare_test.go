@@ -1,13 +1,15 @@
 package eval_test
 
 import (
-	"cmp"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
@@ -166,116 +168,246 @@ func (in inputs) Units(_ *tape.Tape, _ int, m model.Module, n *tape.Var, _ *tape
 
 func (in inputs) LowRank(int, model.Name) *tape.LowRankFactors { return nil }
 
-// naiveScores computes a router's scores of rows (T, D) in float64, (T, N).
-func naiveScores(e *routing.Elastic, layer int, sel routing.Selector, rows [][]float32) (z [][]float64) {
-	var weight kernel.Mat
+// naiveScores computes a router's scores of rows (T, D) in float64, (N, T).
+func naiveScores(t *testing.T, e *routing.Elastic, layer int, sel routing.Selector, rows [][]float32) (z [][]float64) {
+	t.Helper()
 	for _, p := range e.Parameters() {
-		if p.Name == fmt.Sprintf("blk.%d.%s.weight", layer, sel.Key()) {
-			weight = p.Mat()
+		if p.Name != fmt.Sprintf("blk.%d.%s.weight", layer, sel.Key()) {
+			continue
 		}
-	}
-	for _, row := range rows {
-		var scores []float64
-		for i := range weight.Rows {
-			var sum float64
-			for j, v := range row {
-				sum += float64(v) * float64(weight.Row(i)[j])
+		for unit := range p.Rows {
+			var scores []float64
+			for _, row := range rows {
+				var sum float64
+				for j, v := range row {
+					sum += float64(v) * float64(p.Mat().Row(unit)[j])
+				}
+				scores = append(scores, sum)
 			}
-			scores = append(scores, sum)
+			z = append(z, scores)
 		}
-		z = append(z, scores)
+		return z
 	}
-	return z
+	t.Fatalf("no %s in layer %d", sel, layer)
+	return nil
 }
 
-// The scores that are compared are those of the teacher's stream: correlations and overlaps
-// by definition, from what every module reads in a pass without routers.
-func TestCompareByDefinition(t *testing.T) {
-	_, m := modeltest.Open(t, modeltest.Shape{Layers: 2})
-	a, b := attach(t, m, 1, routing.Heads), attach(t, m, 2, routing.Heads)
-	domains := oneDomain(m, 4, 1, 12)
-	o := eval.Options{Budgets: []float64{0.9}, Selection: routing.TopK}
-	report := compare(t, m, o, domains, a, b)
-	in := inputs{}
-	window := domains[0].Windows[0]
-	m.Hidden(tape.New(false), window, tape.NewLayout(len(window)), in, nil)
-	s, err := a.Solve(o.Budgets[0], len(window), routing.TopK)
+// naiveLikeness compares two lists of scores (n) by counting: a rank is how many are below
+// and half of what is equal, and kept is what has fewer than k before it. Equal scores are
+// no accident: a token that comes twice is scored alike where positions do not show.
+func naiveLikeness(a, b []float64, k int) (correlation, share float64) {
+	place := func(z []float64, i int) (rank float64, kept bool) {
+		before := 0
+		for j, v := range z {
+			switch {
+			case v < z[i]:
+				rank++
+			case v == z[i]:
+				rank += 0.5
+			}
+			if v > z[i] || v == z[i] && j < i {
+				before++
+			}
+		}
+		return rank - float64(len(z))/2, before < k
+	}
+	var ab, aa, bb float64
+	for i := range a {
+		x, keptA := place(a, i)
+		y, keptB := place(b, i)
+		ab, aa, bb = ab+x*y, aa+x*x, bb+y*y
+		if keptA && keptB {
+			share += 1 / float64(k)
+		}
+	}
+	return ab / math.Sqrt(aa*bb), share
+}
+
+// Everything anew, one window at a time, from what the pretrained model's modules read.
+func TestCompareEqualsNaive(t *testing.T) {
+	const length = 24
+	_, m := modeltest.Open(t, modeltest.Shape{Layers: 2, Heads: 8, KVHeads: 8})
+	a, b := attach(t, m, 4, fourSelectors...), attach(t, m, 5, fourSelectors...)
+	windows := modeltest.Windows(newRand(6), m, 3, length)
+	report := compare(t, m, topK, []eval.TextDomain{{Name: "text", Windows: windows}}, a, b)
+	setting, err := a.Solve(0.6, length, routing.TopK)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for l := range 2 {
-		k := s.Layers[l][model.Attention].Units
-		za, zb := naiveScores(a, l, routing.Heads, in[routing.Heads][l]), naiveScores(b, l, routing.Heads, in[routing.Heads][l])
-		var correlation, overlap float64
-		for i := range za {
-			ra, rb := places(za[i]), places(zb[i])
-			n := float64(len(ra))
-			var square, both float64
-			for j := range ra {
-				square += float64((ra[j] - rb[j]) * (ra[j] - rb[j]))
-				if ra[j] < k && rb[j] < k {
-					both++
+	type sums struct{ correlation, share, n float64 }
+	want := map[routing.Selector][]sums{}
+	for _, w := range windows {
+		in := inputs{}
+		m.Hidden(tape.New(false), w, tape.NewLayout(length), in, nil)
+		for _, sel := range fourSelectors {
+			if want[sel] == nil {
+				want[sel] = make([]sums, 2)
+			}
+			for layer, rows := range in[sel] {
+				za, zb := naiveScores(t, a, layer, sel, rows), naiveScores(t, b, layer, sel, rows)
+				kept := int(math.Ceil(setting.Layers[layer][sel.Module()].Tokens*length - 1e-9))
+				if len(za) > 1 { // units: a choice for each token
+					za, zb, kept = transposed(za), transposed(zb), setting.Layers[layer][sel.Module()].Units
+				}
+				s := &want[sel][layer]
+				for i := range za {
+					correlation, share := naiveLikeness(za[i], zb[i], kept)
+					s.correlation, s.share, s.n = s.correlation+correlation, s.share+share, s.n+1
 				}
 			}
-			correlation += (1 - 6*square/(n*(n*n-1))) / float64(len(za))
-			overlap += both / float64(k) / float64(len(za))
-		}
-		got := report.Pairs[0].Selectors[routing.Heads.Key()].Layers[l]
-		if math.Abs(*got.Correlation-correlation) > 1e-9 || math.Abs(*got.Overlap-overlap) > 1e-9 {
-			t.Errorf("layer %d: correlation %v and overlap %v, want %v and %v", l, *got.Correlation, *got.Overlap, correlation, overlap)
 		}
 	}
+	each(t, &report.Pairs[0], 2, func(sel routing.Selector, l eval.LayerLikeness) {
+		w := want[sel][l.Layer]
+		near(t, fmt.Sprint("correlation of ", sel), *l.Correlation, w.correlation/w.n)
+		near(t, fmt.Sprint("overlap of ", sel), *l.Overlap, w.share/w.n)
+		near(t, fmt.Sprint("chance of ", sel), *l.Chance, a.Capacity(&setting, l.Layer, sel))
+		if l.Layer == 1 {
+			all := report.Pairs[0].Selectors[sel.Key()].Likeness
+			near(t, fmt.Sprint("mean of ", sel), *all.Correlation, (want[sel][0].correlation/want[sel][0].n+w.correlation/w.n)/2)
+		}
+	})
 }
 
-// places is the place of every score, the best at 0.
-func places(z []float64) []int {
-	order := make([]int, len(z))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(i, j int) int { return -cmp.Compare(z[i], z[j]) })
-	out := make([]int, len(z))
-	for place, i := range order {
-		out[i] = place
+func transposed(z [][]float64) [][]float64 {
+	out := make([][]float64, len(z[0]))
+	for _, row := range z {
+		for i, v := range row {
+			out[i] = append(out[i], v)
+		}
 	}
 	return out
 }
 
-// The report does not depend on the number of threads.
-func TestCompareThreads(t *testing.T) {
-	_, m := modeltest.Open(t, modeltest.Shape{Layers: 2})
-	a, b := attach(t, m, 1, fourSelectors...), attach(t, m, 2, fourSelectors...)
-	threads := kernel.Threads()
-	defer kernel.SetThreads(threads)
-	var documents []string
-	for _, n := range []int{1, 2, 3} {
-		kernel.SetThreads(n)
-		report := compare(t, m, topK, oneDomain(m, 5, 5, 16), a, b)
-		report.Threads = 0
-		data, err := json.Marshal(report)
-		if err != nil {
-			t.Fatal(err)
-		}
-		documents = append(documents, string(data))
+// What is lost on a domain is what Language measures there.
+func TestCompareLosses(t *testing.T) {
+	_, m := modeltest.Open(t, modeltest.Shape{})
+	sets := []*routing.Elastic{attach(t, m, 7, fourSelectors...), attach(t, m, 8, routing.Heads, routing.Experts)}
+	domains := []eval.TextDomain{
+		{Name: "short", Windows: modeltest.Windows(newRand(9), m, 90, 30)}, // several batches
+		{Name: "long", Windows: modeltest.Windows(newRand(10), m, 3, 50)},
 	}
-	if documents[0] != documents[1] || documents[0] != documents[2] {
-		t.Errorf("reports differ:\n%s\n%s\n%s", documents[0], documents[1], documents[2])
+	o := eval.Options{Budgets: []float64{0.9, 0.6}, Selection: routing.TopK}
+	var seen []int
+	o.Progress = func(done, total int) {
+		if total != 93 {
+			t.Errorf("total %d, want 93", total)
+		}
+		seen = append(seen, done)
+	}
+	report := compare(t, m, o, domains, sets...)
+	if !slices.IsSorted(seen) || seen[len(seen)-1] != 93 {
+		t.Errorf("progress %v", seen)
+	}
+	if len(report.Losses) != 8 || len(report.Pairs) != 2 {
+		t.Fatalf("%d losses and %d pairs, want 8 and 2", len(report.Losses), len(report.Pairs))
+	}
+	for _, l := range report.Losses {
+		o.Progress = nil
+		want := language(t, m, sets[l.Model], domains[l.Domain].Windows, o).Results[slices.Index(o.Budgets, l.Budget)]
+		if *l.KL != want.KL || *l.Agreement != want.Agreement || l.Compute != want.Compute || l.Cosine != nil {
+			t.Errorf("%+v: got KL %+v, agreement %v; want %+v, %v, %v", l, *l.KL, *l.Agreement, want.KL, want.Agreement, want.Compute)
+		}
+	}
+	want := []eval.Domain{{Name: "short", Context: 30, Windows: 90, Tokens: 90 * 14}, {Name: "long", Context: 50, Windows: 3, Tokens: 3 * 24}}
+	if !slices.Equal(report.Domains, want) {
+		t.Errorf("domains %+v, want %+v", report.Domains, want)
 	}
 }
 
-func TestCompareErrors(t *testing.T) {
-	_, m := modeltest.Open(t, modeltest.Shape{Layers: 2})
-	a, b := attach(t, m, 1, routing.Heads), attach(t, m, 2, routing.Heads)
-	if _, err := eval.CompareLanguage(t.Context(), m, named(a, b), []eval.TextDomain{{Name: "empty"}}, topK); !errors.Is(err, eval.ErrWindows) {
-		t.Errorf("no windows: got %v, want %v", err, eval.ErrWindows)
+// Selectors that one side lacks, in all layers or in some, or cuts otherwise, are left out.
+func TestCompareLeavesOut(t *testing.T) {
+	_, m := modeltest.Open(t, modeltest.Shape{Layers: 3})
+	with := func(o routing.Options) *routing.Elastic {
+		return routingtest.Randomise(routingtest.Attach(t, m, o), newRand(11))
 	}
-	low := eval.Options{Budgets: []float64{0.01}, Selection: routing.TopK}
-	if _, err := eval.CompareLanguage(t.Context(), m, named(a, b), oneDomain(m, 1, 2, 8), low); !errors.Is(err, routing.ErrBudget) {
-		t.Errorf("budget out of reach: got %v, want %v", err, routing.ErrBudget)
+	all := with(routing.Options{Selectors: fourSelectors, Layers: []int{0, 1, 2}, Experts: 8})
+	for _, c := range []struct {
+		name   string
+		other  routing.Options
+		layers map[string]int // how many are compared
+	}{
+		{"some selectors", routing.Options{Selectors: fourSelectors[1:3], Layers: []int{0, 1, 2}}, map[string]int{"heads": 3, "mlp_tokens": 3}},
+		{"some layers", routing.Options{Selectors: fourSelectors, Layers: []int{1, 2}, Experts: 8}, map[string]int{"attn_tokens": 2, "heads": 2, "mlp_tokens": 2, "experts": 2}},
+		{"other experts", routing.Options{Selectors: fourSelectors[2:], Layers: []int{0}, Experts: 16}, map[string]int{"mlp_tokens": 1}},
+		{"nothing", routing.Options{Selectors: fourSelectors[3:], Layers: []int{2}, Experts: 4}, map[string]int{}},
+	} {
+		o := eval.Options{Budgets: []float64{0.95}, Selection: routing.TopK}
+		report := compare(t, m, o, oneDomain(m, 12, 2, 16), all, with(c.other))
+		got := map[string]int{}
+		for sel, l := range report.Pairs[0].Selectors {
+			got[sel] = len(l.Layers)
+		}
+		if !reflect.DeepEqual(got, c.layers) {
+			t.Errorf("%s: layers %v, want %v", c.name, got, c.layers)
+		}
+		if err := report.Text(new(bytes.Buffer)); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+}
+
+// Untrained routers score everything alike: there is no correlation, and no NaN in the
+// document.
+func TestCompareUntrained(t *testing.T) {
+	_, m := modeltest.Open(t, modeltest.Shape{})
+	e := routingtest.Attach(t, m, routing.Options{Selectors: fourSelectors, Layers: []int{0, 1}})
+	report := compare(t, m, topK, oneDomain(m, 13, 2, 16), e, attach(t, m, 14, fourSelectors...))
+	if l := report.Pairs[0].Selectors["heads"]; l.Correlation != nil || l.Overlap == nil || l.Layers[1].Correlation != nil {
+		t.Errorf("got %+v", l)
+	}
+	data, err := json.Marshal(report)
+	if err != nil || !strings.Contains(string(data), `"heads":{"correlation":null,"overlap":`) {
+		t.Errorf("%v: %s", err, data)
+	}
+}
+
+// Neither threads nor how windows are gathered into batches change anything.
+func TestCompareThreads(t *testing.T) {
+	_, m := modeltest.Open(t, modeltest.Shape{})
+	a, b := attach(t, m, 15, fourSelectors...), attach(t, m, 16, fourSelectors...)
+	domains := oneDomain(m, 17, 100, 41)
+	defer kernel.SetThreads(kernel.Threads())
+	kernel.SetThreads(1)
+	want := compare(t, m, topK, domains, a, b)
+	for _, n := range []int{2, 5} {
+		kernel.SetThreads(n)
+		got := compare(t, m, topK, domains, a, b)
+		if got.Threads = 1; !reflect.DeepEqual(got, want) {
+			t.Errorf("on %d threads: got %+v, want %+v", n, got, want)
+		}
+	}
+}
+
+func TestCompareRefuses(t *testing.T) {
+	_, m := modeltest.Open(t, modeltest.Shape{})
+	good, untrained := attach(t, m, 18, fourSelectors...), attach(t, m, 19, fourSelectors...)
+	tokens := attach(t, m, 20, routing.AttnTokens, routing.MLPTokens)
+	broken := attach(t, m, 20, routing.Heads, routing.MLPTokens)
+	broken.Parameters()[0].Data[1] = float32(math.NaN())
+	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := eval.CompareLanguage(ctx, m, named(a, b), oneDomain(m, 1, 2, 8), eval.Options{Budgets: []float64{0.9}}); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: got %v, want %v", err, context.Canceled)
+	domains := oneDomain(m, 21, 2, 16)
+	for _, c := range []struct {
+		name    string
+		ctx     context.Context
+		other   *routing.Elastic
+		domains []eval.TextDomain
+		o       eval.Options
+		want    error
+		names   string // in the message
+	}{
+		{"below reach", t.Context(), untrained, domains, eval.Options{Budgets: []float64{0.001}, Selection: routing.TopK}, routing.ErrBudget, "a: eval"},
+		{"no thresholds", t.Context(), tokens, domains, eval.Options{Budgets: []float64{0.8}, Selection: routing.Threshold}, routing.ErrUncalibrated, "b: eval"},
+		{"no text", t.Context(), untrained, []eval.TextDomain{domains[0], {Name: "empty"}}, topK, eval.ErrWindows, "empty: eval"},
+		{"short windows", t.Context(), untrained, []eval.TextDomain{{Name: "short", Windows: [][]int32{{1, 2}}}}, topK, eval.ErrWindows, "short: eval"},
+		{"scores no numbers", t.Context(), broken, domains, topK, eval.ErrNotFinite, ""},
+		{"scores no numbers, unused", t.Context(), broken, domains, eval.Options{Budgets: []float64{1}}, eval.ErrNotFinite, "b: eval: layer 0, heads"},
+		{"cancelled", cancelled, untrained, domains, topK, context.Canceled, ""},
+	} {
+		_, err := eval.CompareLanguage(c.ctx, m, named(good, c.other), c.domains, c.o)
+		if !errors.Is(err, c.want) || !strings.Contains(fmt.Sprint(err), c.names) {
+			t.Errorf("%s: got %v, want %v of %q", c.name, err, c.want, c.names)
+		}
 	}
 }
