@@ -115,7 +115,7 @@ func (c *Comparison) lossText(w io.Writer, budget float64) error {
 	columns := c.measured()
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, d := range c.Domains {
-		fmt.Fprintf(tw, "\t%s%s", d.Name, strings.Repeat("\t", len(columns)-1))
+		fmt.Fprint(tw, strings.Repeat("\t", len(columns)), d.Name) // over the last of its columns
 	}
 	fmt.Fprintf(tw, "\t\n%s", "checkpoint")
 	for range c.Domains {

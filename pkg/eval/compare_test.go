@@ -302,11 +302,19 @@ func TestCompareLosses(t *testing.T) {
 	if len(report.Losses) != 8 || len(report.Pairs) != 2 {
 		t.Fatalf("%d losses and %d pairs, want 8 and 2", len(report.Losses), len(report.Pairs))
 	}
-	for _, l := range report.Losses {
-		o.Progress = nil
-		want := language(t, m, sets[l.Model], domains[l.Domain].Windows, o).Results[slices.Index(o.Budgets, l.Budget)]
-		if *l.KL != want.KL || *l.Agreement != want.Agreement || l.Compute != want.Compute || l.Cosine != nil {
-			t.Errorf("%+v: got KL %+v, agreement %v; want %+v, %v, %v", l, *l.KL, *l.Agreement, want.KL, want.Agreement, want.Compute)
+	o.Progress = nil
+	for i, e := range sets {
+		for j, d := range domains {
+			want := language(t, m, e, d.Windows, o).Results
+			for _, l := range report.Losses {
+				if l.Model != i || l.Domain != j {
+					continue
+				}
+				w := want[slices.Index(o.Budgets, l.Budget)]
+				if *l.KL != w.KL || *l.Agreement != w.Agreement || l.Compute != w.Compute || l.Cosine != nil {
+					t.Errorf("%+v: got KL %+v, agreement %v; want %+v, %v, %v", l, *l.KL, *l.Agreement, w.KL, w.Agreement, w.Compute)
+				}
+			}
 		}
 	}
 	want := []eval.Domain{{Name: "short", Context: 30, Windows: 90, Tokens: 90 * 14}, {Name: "long", Context: 50, Windows: 3, Tokens: 3 * 24}}
@@ -366,7 +374,7 @@ func TestCompareUntrained(t *testing.T) {
 func TestCompareThreads(t *testing.T) {
 	_, m := modeltest.Open(t, modeltest.Shape{})
 	a, b := attach(t, m, 15, fourSelectors...), attach(t, m, 16, fourSelectors...)
-	domains := oneDomain(m, 17, 100, 41)
+	domains := oneDomain(m, 17, 60, 41)
 	defer kernel.SetThreads(kernel.Threads())
 	kernel.SetThreads(1)
 	want := compare(t, m, topK, domains, a, b)
