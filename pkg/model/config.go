@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strings"
 
 	"github.com/elastiformer/elastiformer/pkg/gguf"
@@ -184,4 +185,11 @@ func (c *Config) WindowOf(layer int) int {
 		return c.Window
 	}
 	return 0
+}
+
+// Equal says whether two networks have the same hyperparameters.
+func (c *Config) Equal(d *Config) bool {
+	a, b := *c, *d
+	a.family, b.family = family{}, family{} // facts of the architecture, which are compared by its name
+	return reflect.DeepEqual(a, b)
 }
