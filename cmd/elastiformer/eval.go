@@ -52,7 +52,7 @@ func (o *evalOptions) addFlags(fs *pflag.FlagSet) {
 	fs.Var(&o.budgets, "budget", "`budgets` to evaluate, in (0, 1]: 0.6 or 0.4,0.6 or 0.4..1+0.1 (default 0.4..1+0.1)")
 	boundedVar(fs, &o.context, "context", "", 0, 0, 1<<24, "`tokens` in a window, at least 3; 0 for 512 or the model's context if that is shorter")
 	boundedVar(fs, &o.limit, "limit", "", 0, 0, 1<<40, "evaluate at most this `number` of windows or pictures, 0 for all")
-	enumVar(fs, &o.selection, "select", "", "", []string{"threshold", "topk"}, "how token selectors `choose`: threshold for language models, where topk looks ahead and is no causal model; topk for images")
+	addSelectFlag(fs, &o.selection)
 	enumVar(fs, &o.plan, "plan", "", "learned", []string{"learned", "uniform"}, "how a budget is `spread` over layers and selectors: as training measured it, or the same share everywhere")
 	fs.StringSliceVar(&o.baselines, "baseline", nil, "measure these beside it at the same compute, of "+strings.Join(eval.Baselines, ", "))
 	fs.StringVar(&o.maps, "save-maps", "", "images: draw which patches every layer kept of a few pictures, a PNG for each budget below 1, into this `folder`")
@@ -63,6 +63,22 @@ func (o *evalOptions) addFlags(fs *pflag.FlagSet) {
 	boundedVar(fs, &o.minAgreement, "min-agreement", "", 0, 0, 1, "fail with exit status 3 if a budget's `agreement` is below")
 	boundedVar(fs, &o.maxSecondsRatio, "max-seconds-ratio", "", math.Inf(1), 0, math.Inf(1), "fail with exit status 3 if a budget takes more than this `share` of the teacher's time")
 	commandLineOnly(fs, "csv", "force", "save-maps")
+}
+
+// addSelectFlag declares --select.
+func addSelectFlag(fs *pflag.FlagSet, p *string) {
+	enumVar(fs, p, "select", "", "", []string{"threshold", "topk"}, "how token selectors `choose`: threshold for language models, where topk looks ahead and is no causal model; topk for images")
+}
+
+// selection is what --select asks of a model, or its default.
+func (c *checkpoint) selection(name string) (routing.Selection, error) {
+	switch {
+	case c.encoder != nil && name == "threshold":
+		return routing.TopK, usageErrorf("--select threshold is for causal models: an encoder keeps the best tokens of each picture")
+	case c.encoder != nil || name == "topk":
+		return routing.TopK, nil
+	}
+	return routing.Threshold, nil
 }
 
 func newEvalCommand(g *globals) *cobra.Command {
@@ -175,9 +191,9 @@ func (o *evalOptions) measure(ctx context.Context, c *checkpoint, std streams) (
 	if err != nil {
 		return nil, err
 	}
-	selection := routing.Threshold
-	if o.selection == "topk" {
-		selection = routing.TopK
+	selection, err := c.selection(o.selection)
+	if err != nil {
+		return nil, err
 	}
 	budgets := o.budgets.values
 	if len(budgets) == 0 {
@@ -188,8 +204,9 @@ func (o *evalOptions) measure(ctx context.Context, c *checkpoint, std streams) (
 
 // measureImages is measure for an encoder.
 func (o *evalOptions) measureImages(ctx context.Context, c *checkpoint, std streams) (_ outcome, err error) {
-	if o.selection == "threshold" {
-		return nil, usageErrorf("--select threshold is for causal models: an encoder keeps the best tokens of each picture")
+	selection, err := c.selection(o.selection)
+	if err != nil {
+		return nil, err
 	}
 	if !math.IsInf(o.maxKL, 1) && !c.encoder.CanClassify() {
 		return nil, usageErrorf("--max-kl: %s has no class head", c.path)
@@ -203,7 +220,7 @@ func (o *evalOptions) measureImages(ctx context.Context, c *checkpoint, std stre
 	}
 	budgets := o.budgets.values
 	if len(budgets) == 0 {
-		budgets = reachableDefaults(c, set.tokens(c.encoder), routing.TopK)
+		budgets = reachableDefaults(c, set.tokens(c.encoder), selection)
 	}
 	if o.maps != "" {
 		if err := o.saveMaps(ctx, c, set, budgets); err != nil {
@@ -212,7 +229,7 @@ func (o *evalOptions) measureImages(ctx context.Context, c *checkpoint, std stre
 	}
 	part := set.first(ctx, o.limit)
 	defer closeInto(part, &err)
-	return evaluateImages(ctx, c, part, o.options(budgets, routing.TopK), o.globalOptions, std)
+	return evaluateImages(ctx, c, part, o.options(budgets, selection), o.globalOptions, std)
 }
 
 // options are what is measured.

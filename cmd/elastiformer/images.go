@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/csv"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -18,13 +21,47 @@ import (
 // imageOptions are the flags that say which pictures are read and how.
 type imageOptions struct {
 	imageSize int
-	classes   []string
+	classes   classList
 }
 
 func (o *imageOptions) addImageFlags(fs *pflag.FlagSet) {
 	boundedVar(fs, &o.imageSize, "image-size", "", 0, 0, picture.MaxSize, "side of the pictures in `pixels`, a multiple of the patch size; 0 for the model's own")
-	fs.StringSliceVar(&o.classes, "classes", nil, "use the pictures of these `classes` alone")
+	fs.Var(&o.classes, "classes", "use the pictures of these `classes` alone")
 }
+
+// classList is the value of --classes: the names of classes, separated by commas, for each time it is given. A name with
+// a comma stands in double quotes.
+type classList struct{ sets [][]string }
+
+// all is the names of all sets.
+func (c *classList) all() []string { return slices.Concat(c.sets...) }
+
+func (c *classList) String() string { return strings.Join(c.all(), ",") }
+
+func (c *classList) Type() string { return "strings" }
+
+func (c *classList) Set(s string) error {
+	lines, err := csv.NewReader(strings.NewReader(s)).ReadAll()
+	if err != nil || len(lines) != 1 || slices.Contains(lines[0], "") {
+		return fmt.Errorf("%q is no list of names", s)
+	}
+	c.sets = append(c.sets, lines[0])
+	return nil
+}
+
+// Append, Replace and GetSlice make it a pflag.SliceValue: a YAML list is one set.
+func (c *classList) Append(name string) error {
+	c.sets = append(c.sets, []string{name})
+	return nil
+}
+
+func (c *classList) Replace(names []string) error {
+	c.sets = [][]string{names}
+	return nil
+}
+
+// GetSlice lists all names.
+func (c *classList) GetSlice() []string { return c.all() }
 
 // textFlags and imageFlags are for one kind of model alone.
 var (
@@ -34,13 +71,13 @@ var (
 
 // checkFlags refuses flags that are for the other kind of model.
 func (c *checkpoint) checkFlags(given func(string) bool) error {
-	flags, kind := imageFlags, "language model: --%s is for encoders of images"
+	flags, kind := imageFlags, "a language model: --%s is for encoders of images"
 	if c.encoder != nil {
-		flags, kind = textFlags, "encoder of images: --%s is for language models"
+		flags, kind = textFlags, "an encoder of images: --%s is for language models"
 	}
 	for _, name := range flags {
 		if given != nil && given(name) {
-			return usageErrorf("%s is a "+kind, c.path, name)
+			return usageErrorf("%s is "+kind, c.path, name)
 		}
 	}
 	return nil
@@ -61,7 +98,7 @@ func (o *dataOptions) openPictures(ctx context.Context, c *checkpoint, paths []s
 	}
 	p := newProgress(g.progress, g.json, std.err)
 	bad := badInputs{to: p, what: "picture"}
-	options := dataset.ImageOptions{Classes: o.classes, Labels: c.encoder.Vision.Labels}
+	options := dataset.ImageOptions{Classes: o.classes.all(), Labels: c.encoder.Vision.Labels}
 	if o.skipBad {
 		options.BadImage = func(e *dataset.ImageError) { bad.add(e) }
 	}
