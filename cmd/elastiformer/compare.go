@@ -242,6 +242,12 @@ func (o *compareOptions) compare(ctx context.Context, c *checkpoint, routers []e
 // compareImages is compare for an encoder.
 func (o *compareOptions) compareImages(ctx context.Context, c *checkpoint, routers []eval.Routers, domains []domain, options eval.Options, std streams) (_ *eval.Comparison, err error) {
 	var sets []eval.ImageDomain
+	var parts []*some
+	defer func() {
+		for _, p := range parts {
+			err = errors.Join(err, p.Close())
+		}
+	}()
 	total := 0
 	for _, d := range domains {
 		reading := o.dataOptions
@@ -254,7 +260,7 @@ func (o *compareOptions) compareImages(ctx context.Context, c *checkpoint, route
 			return nil, err
 		}
 		part := set.first(ctx, o.limit)
-		defer closeInto(part, &err)
+		parts = append(parts, part)
 		sets = append(sets, eval.ImageDomain{Name: d.name, Pictures: part})
 		total += part.Len()
 	}

@@ -49,18 +49,22 @@ func (c *classList) Set(s string) error {
 	return nil
 }
 
-// Append, Replace and GetSlice make it a pflag.SliceValue: a YAML list is one set.
+// A classList takes a YAML list as one set, whatever its names hold.
+var _ pflag.SliceValue = (*classList)(nil)
+
+// Append implements pflag.SliceValue.
 func (c *classList) Append(name string) error {
 	c.sets = append(c.sets, []string{name})
 	return nil
 }
 
+// Replace implements pflag.SliceValue.
 func (c *classList) Replace(names []string) error {
 	c.sets = [][]string{names}
 	return nil
 }
 
-// GetSlice lists all names.
+// GetSlice implements pflag.SliceValue.
 func (c *classList) GetSlice() []string { return c.all() }
 
 // textFlags and imageFlags are for one kind of model alone.
