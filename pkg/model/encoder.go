@@ -23,6 +23,7 @@ type Encoder struct {
 	Head         []tape.Projection // one or two layers that classify, or none
 	DistillHead  *tape.Projection  // (classes, D): reads the distillation token; logits are the mean of both heads'
 	Projector    []tape.Projection // two layers to a language model's width, or none
+	Decoder      *Decoder          // of a masked autoencoder, or nil
 }
 
 // VisionConfig holds what an encoder has beside its blocks.
@@ -78,12 +79,15 @@ func LoadEncoder(f *gguf.File) (*Encoder, error) {
 	m.file, m.tensors = f, b.tensors
 	b.encoder(m)
 	for i := range m.Config.Layers {
-		m.Layers = append(m.Layers, b.encoderLayer(&m.Config, i))
+		m.Layers = append(m.Layers, b.encoderLayer(&m.Config, fmt.Sprintf("v.blk.%d.", i)))
 		if b.err != nil {
 			break
 		}
 	}
 	b.skipLayers(m.Config.Layers, m.Vision.storedLayers)
+	if m.Decoder != nil {
+		b.decoder(m)
+	}
 	b.checkAll()
 	if b.err != nil {
 		return nil, fmt.Errorf("model: %w", b.err)
@@ -225,8 +229,8 @@ func (b *binder) layerNorm(name string, c *Config) *tape.Norm {
 	return n
 }
 
-func (b *binder) encoderLayer(c *Config, i int) Layer {
-	prefix := fmt.Sprintf("v.blk.%d.", i)
+// encoderLayer binds the layer whose tensors' names begin so.
+func (b *binder) encoderLayer(c *Config, prefix string) Layer {
 	var l Layer
 	l.Attention = b.encoderAttention(c, prefix)
 	l.FFN = b.ungated(c, prefix)
@@ -278,7 +282,8 @@ func (b *binder) ungated(c *Config, prefix string) tape.FeedForwardBlock {
 	}
 }
 
-// Pack prepares the projections as Model.Pack does; heads, tokens and positions stay as they are.
+// Pack prepares the projections as Model.Pack does; heads, tokens, positions and
+// a decoder stay as they are.
 func (m *Encoder) Pack(integers bool) {
 	m.eachProjection(func(w *tape.Weight) { m.pack(w, integers) })
 }

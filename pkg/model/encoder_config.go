@@ -53,16 +53,29 @@ func readEncoder(f *gguf.File) (*Encoder, error) {
 	}
 	c.Special += v.Registers
 	c.Context = c.Special + v.Grid()*v.Grid()
+	if err := c.completeEncoder(len(f.Tensors())); err != nil {
+		return nil, err
+	}
+	if m.Decoder != nil {
+		if err := m.Decoder.check(&m, len(f.Tensors())); err != nil {
+			return nil, err
+		}
+	}
+	return &m, nil
+}
+
+// completeEncoder sets what files of blocks that see one another do not say, and checks them.
+func (c *Config) completeEncoder(tensors int) error {
 	c.Bidirectional, c.Ungated, c.Rope = true, true, RopeConfig{Off: true, Base: 1, SlidingBase: 1, Factor: 1, AttentionFactor: 1}
 	c.KVHeads, c.EmbeddingScale, c.ResidualScale, c.LogitScale = c.Heads, 1, 1, 1
 	if c.Heads > 0 {
 		c.HeadDim = c.Width / c.Heads
 	}
-	if err := c.checkEncoder(len(f.Tensors())); err != nil {
-		return nil, err
+	if err := c.checkEncoder(tensors); err != nil {
+		return err
 	}
 	c.AttentionScale = kernel.AttentionScale(c.HeadDim)
-	return &m, nil
+	return nil
 }
 
 // blocks reads the keys that both architectures have.
@@ -99,6 +112,7 @@ func (k *keys) vit(m *Encoder) {
 		}
 		v.Labels = labels
 	}
+	k.decoder(m)
 }
 
 // clip reads the keys of llama.cpp's files. Their projector runs over the patches of the

@@ -49,7 +49,7 @@ func (m *Encoder) Hidden(t *tape.Tape, in Images, l *tape.Layout, r Router) *tap
 func (m *Encoder) embed(t *tape.Tape, in Images) *tape.Var {
 	patches := t.Linear(m.cut(t, in), m.Patches, nil, tape.WorkHead)
 	height, width := in.Height/m.Vision.PatchSize, in.Width/m.Vision.PatchSize
-	return t.Assemble(m.SpecialToken, patches, m.positions(t, height, width), len(in.Pixels))
+	return t.Assemble(m.SpecialToken, patches, m.Vision.positions(t, m.Positions, m.Special, height, width), len(in.Pixels))
 }
 
 // cut cuts pictures into patches: (B·n, C·P·P).
@@ -99,13 +99,18 @@ func (m *Encoder) Classify(t *tape.Tape, h *tape.Var, l *tape.Layout) *tape.Var 
 // Project applies the projector to a language model: h (B·T, D) of Hidden → (B·n, D') of
 // the patches.
 func (m *Encoder) Project(t *tape.Tape, h *tape.Var, l *tape.Layout) *tape.Var {
+	return m.layers(t, t.Gather(h, patchRows(l, m.Special)), m.Projector)
+}
+
+// patchRows lists the rows of all sequences behind their special tokens.
+func patchRows(l *tape.Layout, special int) []int32 {
 	var rows []int32
 	for s := range l.Sequences() {
-		for r := l.Start[s] + m.Special; r < l.Start[s+1]; r++ {
+		for r := l.Start[s] + special; r < l.Start[s+1]; r++ {
 			rows = append(rows, int32(r))
 		}
 	}
-	return m.layers(t, t.Gather(h, rows), m.Projector)
+	return rows
 }
 
 // layers runs linear layers with the head's activation between them.

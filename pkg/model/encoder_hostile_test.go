@@ -173,6 +173,7 @@ func TestEncoderRefusesClip(t *testing.T) {
 var encoderKeys = []string{
 	"vit.image_size", "vit.patch_size", "vit.num_channels", "vit.embedding_length", "vit.feed_forward_length", "vit.block_count", "vit.attention.head_count",
 	"vit.attention.layer_norm_epsilon", "vit.norm_order", "vit.activation", "vit.head_activation", "vit.pooling", "vit.register_count", "vit.class_labels",
+	"vit.decoder.block_count", "vit.decoder.embedding_length", "vit.decoder.attention.head_count", "vit.decoder.feed_forward_length", "vit.mask_ratio", "vit.norm_pixels",
 }
 
 var clipKeys = []string{
@@ -183,11 +184,11 @@ var clipKeys = []string{
 
 // As TestHostileFamilies, for encoders that between them have all there is.
 func TestHostileEncoders(t *testing.T) {
-	for _, family := range []string{"vit", "vit-post-fused", "vit-registers", "vit-distilled", "clip-swapped", "clip-feature"} {
+	for _, family := range []string{"vit", "vit-post-fused", "vit-registers", "vit-distilled", "vit-mae", "clip-swapped", "clip-feature"} {
 		t.Run(family, func(t *testing.T) {
 			s := spoiling{
 				sound: openFile(t, modeltest.WriteEncoder(t, modeltest.EncoderShape{Family: family})), keys: encoderKeys,
-				tensors: []string{"v.class_embd", "v.dist_embd", "v.register_embd", "v.pre_ln.weight", "v.post_ln.weight", "v.head.weight", "v.head_dist.weight", "v.blk.0.ls1.weight", "mm.1.weight"},
+				tensors: []string{"v.class_embd", "v.dist_embd", "v.register_embd", "v.pre_ln.weight", "v.post_ln.weight", "v.head.weight", "v.head_dist.weight", "v.blk.0.ls1.weight", "mm.1.weight", "v.dec.embd.weight", "v.dec.mask_embd", "v.dec.blk.0.ffn_up.weight"},
 			}
 			if strings.HasPrefix(family, "clip") {
 				s.keys = clipKeys

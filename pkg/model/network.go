@@ -44,4 +44,7 @@ func (m *Encoder) Try(r Router) {
 		m.Classify(t, h, l)
 	}
 	m.Project(t, h, l)
+	if m.Decoder != nil {
+		m.Reconstruct(t, in, [][]int32{{0}}, r)
+	}
 }

@@ -6,24 +6,24 @@ import (
 	"github.com/elastiformer/elastiformer/internal/tape"
 )
 
-// positions is the table that is added to the tokens of one picture: (T, D), for special
-// tokens first, zeros for those without a position. Where the picture's grid is not the one
-// that the model was trained with, the patches' positions are interpolated.
-func (m *Encoder) positions(t *tape.Tape, height, width int) *tape.Var {
-	table, side := m.Positions, m.Vision.Grid()
-	positioned := m.Special - m.Vision.Registers
-	if height == side && width == side && m.Vision.Registers == 0 {
+// positions is what a table adds to the tokens of one picture, so many of them special: (T, D),
+// for special tokens first, zeros for those without a position. Where the picture's grid is not
+// the one that the model was trained with, the patches' positions are interpolated.
+func (c *VisionConfig) positions(t *tape.Tape, table *tape.Var, special, height, width int) *tape.Var {
+	side := c.Grid()
+	positioned := special - c.Registers
+	if height == side && width == side && c.Registers == 0 {
 		return table
 	}
-	out := t.NewVar(m.Special+height*width, m.Width, false)
+	out := t.NewVar(special+height*width, table.Cols, false)
 	clear(out.Data)
-	copy(out.Data, table.Data[:positioned*m.Width])
-	patches := out.Mat().RowRange(m.Special, out.Rows)
+	copy(out.Data, table.Data[:positioned*table.Cols])
+	patches := out.Mat().RowRange(special, out.Rows)
 	if height == side && width == side {
-		copy(patches.Data, table.Data[positioned*m.Width:])
+		copy(patches.Data, table.Data[positioned*table.Cols:])
 		return out
 	}
-	rows, columns := cubicTaps(side, height, m.Vision.SmoothPositions), cubicTaps(side, width, m.Vision.SmoothPositions)
+	rows, columns := cubicTaps(side, height, c.SmoothPositions), cubicTaps(side, width, c.SmoothPositions)
 	for y := range height {
 		for x := range width {
 			row := patches.Row(y*width + x)

@@ -36,7 +36,7 @@ func TestPositionsInterpolated(t *testing.T) {
 			m := Encoder{Vision: VisionConfig{ImageSize: c.Side, PatchSize: 1, Registers: registers}}
 			m.Width, m.Special = width, 1+registers
 			m.Positions = tape.NewConst(1+c.Side*c.Side, width, slices.Concat(class, c.Table))
-			got := m.positions(tape.New(false), c.Height, c.Width)
+			got := m.Vision.positions(tape.New(false), m.Positions, m.Special, c.Height, c.Width)
 			if want := m.Special + c.Height*c.Width; got.Rows != want || got.Cols != width {
 				t.Fatalf("%+v: %d rows of %d, want %d of %d", c, got.Rows, got.Cols, want, width)
 			}
@@ -61,11 +61,11 @@ func TestPositionsUnchanged(t *testing.T) {
 	m := Encoder{Vision: VisionConfig{ImageSize: 2, PatchSize: 1}}
 	m.Width, m.Special = 2, 1
 	m.Positions = tape.NewConst(5, 2, table)
-	if got := m.positions(tape.New(false), 2, 2); !slices.Equal(got.Data, table) {
+	if got := m.Vision.positions(tape.New(false), m.Positions, m.Special, 2, 2); !slices.Equal(got.Data, table) {
 		t.Errorf("got %v, want %v", got.Data, table)
 	}
 	m.Special, m.Vision.Registers = 2, 1
-	if got, want := m.positions(tape.New(false), 2, 2).Data, slices.Concat(table[:2], []float32{0, 0}, table[2:]); !slices.Equal(got, want) {
+	if got, want := m.Vision.positions(tape.New(false), m.Positions, m.Special, 2, 2).Data, slices.Concat(table[:2], []float32{0, 0}, table[2:]); !slices.Equal(got, want) {
 		t.Errorf("with a register: got %v, want %v", got, want)
 	}
 }

@@ -27,6 +27,7 @@ type encoderFamily struct {
 	left       int  // blocks stored behind those that run
 	head       encoderHead
 	wideHead   bool // the head reads class token and mean of the patches
+	decoder    bool // of a masked autoencoder, narrower than the encoder
 }
 
 // encoderBias says what has biases.
@@ -49,8 +50,12 @@ const (
 	projector // to a language model
 )
 
-// projectorWidth is the width of the language model.
-const projectorWidth = 48
+// projectorWidth is the width of the language model, decoderWidth that of a decoder and of its
+// feed-forward.
+const (
+	projectorWidth = 48
+	decoderWidth   = 16
+)
 
 // encoderFamilies lists the variants that can be written: architectures with a feature, after
 // a dash. Together they have every activation, pooling, token and place of a norm.
@@ -86,6 +91,13 @@ var encoderFamilies = map[string]encoderFamily{
 	"vit-distilled": {
 		keys:      map[string]any{"activation": "gelu_tanh", "register_count": uint32(1)},
 		distilled: true, registers: 1, fused: true,
+	},
+	"vit-mae": {
+		keys: map[string]any{
+			"mask_ratio": float32(0.6), "norm_pixels": true, "decoder.block_count": uint32(1), "decoder.embedding_length": uint32(decoderWidth),
+			"decoder.attention.head_count": uint32(2), "decoder.feed_forward_length": uint32(decoderWidth),
+		},
+		head: noHead, decoder: true,
 	},
 	"clip": {
 		inputNorm: true, bareOutput: true, bias: noPatchBias, head: projector,
@@ -197,6 +209,9 @@ func (b *builder) encoderTensors(s EncoderShape, f encoderFamily) {
 		b.layerNorm("v.post_ln", d, f)
 	}
 	b.encoderHead(s, f)
+	if f.decoder {
+		b.decoder(s, f)
+	}
 }
 
 // encoderLayer adds the tensors of one layer.
@@ -244,6 +259,19 @@ func (b *builder) encoderHead(s EncoderShape, f encoderFamily) {
 	if f.distilled {
 		b.linear("v.head_dist", s.Classes, d, true)
 	}
+}
+
+// decoder adds that of a masked autoencoder, always of float32.
+func (b *builder) decoder(s EncoderShape, f encoderFamily) {
+	kind, grid := b.t, s.ImageSize/s.PatchSize
+	b.t = gguf.TypeF32
+	b.linear("v.dec.embd", decoderWidth, s.Width, true)
+	b.rows("v.dec.mask_embd", decoderWidth, 1)
+	b.rows("v.dec.position_embd.weight", decoderWidth, 1+grid*grid)
+	b.encoderLayer(EncoderShape{Width: decoderWidth, FeedForward: decoderWidth}, f, "v.dec.blk.0.")
+	b.layerNorm("v.dec.post_ln", decoderWidth, f)
+	b.linear("v.dec.out", f.channelCount()*s.PatchSize*s.PatchSize, decoderWidth, true)
+	b.t = kind
 }
 
 // linear adds NAME.weight of shape (out, in) and, if it has one, NAME.bias.
