@@ -24,6 +24,11 @@ type encoderCase struct {
 	Pixels []float32 `json:"pixels"` // (C, Size, Size)
 	Hidden []float64 `json:"hidden"` // (T, D)
 	Logits []float64 `json:"logits"` // (classes), or none
+
+	// Of a masked autoencoder:
+	Kept       []int32   `json:"kept"`        // patches that are seen
+	HiddenKept []float64 `json:"hidden_kept"` // (1+kept, D)
+	Drawn      []float64 `json:"drawn"`       // (patches, P·P·C)
 }
 
 // A folder, converted and run, gives what Transformers' own arithmetic gives: names, keys and forward pass are all right,
@@ -32,10 +37,10 @@ func TestEncoderFolders(t *testing.T) {
 	for _, name := range []string{"vit", "vit-model", "deit", "dinov2", "dinov2-registers", "mae", "clip", "siglip"} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(encoderFolders, name)
+			models := []*model.Encoder{loadFolder(t, dir)}
 			if name == "mae" {
-				dir = withoutDecoder(t, dir)
+				models = append(models, loadFolder(t, withoutDecoder(t, dir)))
 			}
-			m := loadFolder(t, dir)
 			var expected struct {
 				Cases []encoderCase `json:"cases"`
 			}
@@ -47,7 +52,12 @@ func TestEncoderFolders(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, c := range expected.Cases {
-				compareEncoder(t, m, c)
+				for _, m := range models {
+					compareEncoder(t, m, c)
+				}
+				if name == "mae" {
+					compareDecoder(t, models[0], c)
+				}
 			}
 		})
 	}
@@ -117,20 +127,39 @@ func loadFolder(t *testing.T, dir string) *model.Encoder {
 	return m
 }
 
-// compareEncoder runs a picture; 1e-4 is what float32 leaves of values about as large as 3.
+// encoderTolerance is what float32 leaves of values about as large as 3.
+const encoderTolerance = 1e-4
+
+// compareDecoder lets the encoder see some patches and the decoder draw all.
+func compareDecoder(t *testing.T, m *model.Encoder, c encoderCase) {
+	t.Helper()
+	if m.Decoder == nil || m.Decoder.MaskRatio != float64(float32(0.6)) || !m.Decoder.NormPixels {
+		t.Fatalf("got the decoder %+v", m.Decoder)
+	}
+	in := model.Images{Height: c.Size, Width: c.Size, Pixels: [][]float32{c.Pixels}}
+	x, visible := tape.New(false), [][]int32{c.Kept}
+	h, _ := m.HiddenOf(x, in, visible, nil)
+	if miss := largestMiss(h.Data, c.HiddenKept); !(miss <= encoderTolerance) {
+		t.Errorf("output for %d patches differs by %v", len(c.Kept), miss)
+	}
+	if miss := largestMiss(m.Draw(x, in, visible, h).Data, c.Drawn); !(miss <= encoderTolerance) {
+		t.Errorf("what is drawn differs by %v", miss)
+	}
+}
+
+// compareEncoder runs a picture.
 func compareEncoder(t *testing.T, m *model.Encoder, c encoderCase) {
 	t.Helper()
-	const tolerance = 1e-4
 	in := model.Images{Height: c.Size, Width: c.Size, Pixels: [][]float32{c.Pixels}}
 	x, l := tape.New(false), m.Layout(in)
 	h := m.Hidden(x, in, l, nil)
-	if miss := largestMiss(h.Data, c.Hidden); !(miss <= tolerance) {
+	if miss := largestMiss(h.Data, c.Hidden); !(miss <= encoderTolerance) {
 		t.Errorf("%d pixels: output differs by %v", c.Size, miss)
 	}
 	if m.CanClassify() != (c.Logits != nil) {
 		t.Errorf("classifies: %t", m.CanClassify())
 	} else if c.Logits != nil {
-		if miss := largestMiss(m.Classify(x, h, l).Data, c.Logits); !(miss <= tolerance) {
+		if miss := largestMiss(m.Classify(x, h, l).Data, c.Logits); !(miss <= encoderTolerance) {
 			t.Errorf("%d pixels: logits differ by %v", c.Size, miss)
 		}
 	}
