@@ -93,10 +93,10 @@ func spearman(a, b []float64) float64 {
 
 // overlap is the share |A∩B| / min(|A|, |B|) of what two routers keep of n candidates,
 // given as ascending indices, and its mean if they chose by chance: max(|A|, |B|) / n. NaN
-// where one keeps nothing.
+// where one keeps nothing or everything, and so does not choose.
 func overlap(a, b []int32, n int) (share, chance float64) {
-	least := min(len(a), len(b))
-	if least == 0 {
+	least, most := min(len(a), len(b)), max(len(a), len(b))
+	if least == 0 || most == n {
 		return math.NaN(), math.NaN()
 	}
 	both := 0
@@ -110,5 +110,5 @@ func overlap(a, b []int32, n int) (share, chance float64) {
 			both, i, j = both+1, i+1, j+1
 		}
 	}
-	return float64(both) / float64(least), float64(max(len(a), len(b))) / float64(n)
+	return float64(both) / float64(least), float64(most) / float64(n)
 }

@@ -44,7 +44,8 @@ type Likeness struct {
 	// where a router scores everything alike.
 	Correlation *float64 `json:"correlation"`
 	// Overlap is |A∩B| / min(|A|, |B|) of what they keep, Chance what it would be on average
-	// if one of them drew as many at random: max(|A|, |B|) / n. nil where nothing is kept.
+	// if one of them drew as many at random: max(|A|, |B|) / n. nil where one of them keeps
+	// everything or nothing at the budget.
 	Overlap *float64 `json:"overlap"`
 	Chance  *float64 `json:"chance"`
 }
