@@ -25,6 +25,7 @@ type compareOptions struct {
 	context   int
 	limit     int
 	selection string
+	plan      string
 	csv       string
 	force     bool
 }
@@ -38,6 +39,7 @@ func (o *compareOptions) addFlags(fs *pflag.FlagSet) {
 	boundedVar(fs, &o.context, "context", "", 0, 0, 1<<24, "`tokens` in a window of text, at least 3; 0 for 512 or the model's context if that is shorter")
 	boundedVar(fs, &o.limit, "limit", "", 64, 0, 1<<40, "compare on at most this `number` of windows or pictures of each --data, 0 for all")
 	addSelectFlag(fs, &o.selection)
+	addPlanFlag(fs, &o.plan)
 	fs.StringVar(&o.csv, "csv", "", "write every layer's figures to this `file` too")
 	fs.BoolVar(&o.force, "force", false, "replace the CSV file if it exists")
 	commandLineOnly(fs, "csv", "force")
@@ -184,6 +186,7 @@ func (o *compareOptions) openAll() (first *checkpoint, routers []eval.Routers, e
 		if err := errors.Join(c.requireElastic(), err); err != nil {
 			return first, nil, err
 		}
+		c.usePlan(o.plan)
 		routers = append(routers, eval.Routers{Name: path, Elastic: c.elastic})
 	}
 	return first, routers, nil

@@ -53,7 +53,7 @@ func (o *evalOptions) addFlags(fs *pflag.FlagSet) {
 	boundedVar(fs, &o.context, "context", "", 0, 0, 1<<24, "`tokens` in a window, at least 3; 0 for 512 or the model's context if that is shorter")
 	boundedVar(fs, &o.limit, "limit", "", 0, 0, 1<<40, "evaluate at most this `number` of windows or pictures, 0 for all")
 	addSelectFlag(fs, &o.selection)
-	enumVar(fs, &o.plan, "plan", "", "learned", []string{"learned", "uniform"}, "how a budget is `spread` over layers and selectors: as training measured it, or the same share everywhere")
+	addPlanFlag(fs, &o.plan)
 	fs.StringSliceVar(&o.baselines, "baseline", nil, "measure these beside it at the same compute, of "+strings.Join(eval.Baselines, ", "))
 	fs.StringVar(&o.maps, "save-maps", "", "images: draw which patches every layer kept of a few pictures, a PNG for each budget below 1, into this `folder`")
 	o.precision.addFlag(fs, precisionF32)
@@ -68,6 +68,18 @@ func (o *evalOptions) addFlags(fs *pflag.FlagSet) {
 // addSelectFlag declares --select.
 func addSelectFlag(fs *pflag.FlagSet, p *string) {
 	enumVar(fs, p, "select", "", "", []string{"threshold", "topk"}, "how token selectors `choose`: threshold for language models, where topk looks ahead and is no causal model; topk for images")
+}
+
+// addPlanFlag declares --plan.
+func addPlanFlag(fs *pflag.FlagSet, p *string) {
+	enumVar(fs, p, "plan", "", "learned", []string{"learned", "uniform"}, "how a budget is `spread` over layers and selectors: as training measured it, or the same share everywhere")
+}
+
+// usePlan spreads budgets as --plan says.
+func (c *checkpoint) usePlan(name string) {
+	if name == "uniform" && c.elastic != nil {
+		c.elastic.Plan = routing.Plan{}
+	}
 }
 
 // selection is what --select asks of a model, or its default.
@@ -155,9 +167,7 @@ func runEval(ctx context.Context, opts evalOptions, std streams) (err error) {
 	if err := c.checkFlags(opts.given); err != nil {
 		return err
 	}
-	if opts.plan == "uniform" && c.elastic != nil {
-		c.elastic.Plan = routing.Plan{}
-	}
+	c.usePlan(opts.plan)
 	report, err := opts.measure(ctx, c, std)
 	if err != nil {
 		return err
