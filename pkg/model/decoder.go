@@ -70,12 +70,17 @@ func (b *binder) decoder(m *Encoder) {
 	}
 }
 
+// Seen is how many of so many patches are not hidden, rounded down.
+func (d *Decoder) Seen(patches int) int {
+	const slack = 1e-6 // files keep the ratio as a float32, and 4 of 10 are not to become 3.9999998
+	return int(float64(patches) * min(1, 1-d.MaskRatio+slack))
+}
+
 // DrawVisible draws by lot which of so many patches of a picture are seen, all but
 // MaskRatio of them, ascending.
 func (d *Decoder) DrawVisible(r *rand.Rand, patches int) []int32 {
-	const slack = 1e-6 // files keep the ratio as a float32, and 4 of 10 are not to become 3.9999998
 	order := r.Perm(patches)
-	visible := make([]int32, int(float64(patches)*(1-d.MaskRatio+slack)))
+	visible := make([]int32, d.Seen(patches))
 	for i := range visible {
 		visible[i] = int32(order[i])
 	}
