@@ -55,7 +55,7 @@ func (o *evalOptions) addFlags(fs *pflag.FlagSet) {
 	addSelectFlag(fs, &o.selection)
 	addPlanFlag(fs, &o.plan)
 	fs.StringSliceVar(&o.baselines, "baseline", nil, "measure these beside it at the same compute, of "+strings.Join(eval.Baselines, ", "))
-	fs.StringVar(&o.maps, "save-maps", "", "images: draw which patches every layer kept of a few pictures, a PNG for each budget below 1, into this `folder`")
+	fs.StringVar(&o.maps, "save-maps", "", "images: draw which patches of a few pictures every layer kept, a PNG for each budget below 1, and what a masked autoencoder reconstructs, into this `folder`")
 	o.precision.addFlag(fs, precisionF32)
 	fs.StringVar(&o.csv, "csv", "", "write the table to this `file` too")
 	fs.BoolVar(&o.force, "force", false, "replace the CSV file and maps if they exist")
@@ -233,7 +233,7 @@ func (o *evalOptions) measureImages(ctx context.Context, c *checkpoint, std stre
 		budgets = reachableDefaults(c, set.tokens(c.encoder), selection)
 	}
 	if o.maps != "" {
-		if err := o.saveMaps(ctx, c, set, budgets); err != nil {
+		if err := o.saveMaps(ctx, c, set, budgets, std); err != nil {
 			return nil, err
 		}
 	}
