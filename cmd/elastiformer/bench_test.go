@@ -8,25 +8,47 @@ import (
 	"testing"
 
 	"github.com/elastiformer/elastiformer/pkg/eval"
+	"github.com/elastiformer/elastiformer/pkg/model/modeltest"
 )
 
 // benchKeys are the keys of `bench --json` that scripts rely on. There are more.
 const benchKeys = `schema model threads precision fma_peak_gflops memory_gb_per_second load_seconds peak_rss_bytes results
 results[].budget results[].prompt_tokens_per_second results[].generate_tokens_per_second results[].train_tokens_per_second results[].gflops`
 
-func TestBenchDocument(t *testing.T) {
-	b := newBench(t)
-	out := b.must("bench", "elastic.gguf", "--budget", "1,0.6", "-p", "24", "-n", "4", "-r", "1", "--context", "16", "--json")
+// imageBenchKeys are those of an encoder's results, beside the ones of any model.
+const imageBenchKeys = `schema model threads precision fma_peak_gflops memory_gb_per_second load_seconds peak_rss_bytes results
+batch image_size tokens results[].budget results[].images_per_second results[].train_images_per_second results[].seconds_ratio
+results[].compute results[].gflops`
+
+// benchDocument runs bench and checks that its document has the keys.
+func (b bench) benchDocument(keys string, args ...string) string {
+	b.t.Helper()
+	out := b.must(append([]string{"bench", "--json"}, args...)...)
 	var document any
 	if err := json.Unmarshal([]byte(out), &document); err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	got := keysOf(document, "")
-	for _, key := range strings.Fields(benchKeys) {
+	for _, key := range strings.Fields(keys) {
 		if !slices.Contains(got, key) {
-			t.Errorf("key %s is missing of %q", key, got)
+			b.t.Errorf("key %s is missing of %q", key, got)
 		}
 	}
+	return out
+}
+
+func TestImageBenchDocument(t *testing.T) {
+	b := newBench(t)
+	if err := modeltest.EncoderWriter(t, modeltest.EncoderShape{}).WriteFile("vit.gguf", false); err != nil {
+		t.Fatal(err)
+	}
+	b.must("convert", "vit.gguf", "-o", "vision.gguf")
+	b.benchDocument(imageBenchKeys, "vision.gguf", "--budget", "1,0.6", "--batch", "2", "-r", "1")
+}
+
+func TestBenchDocument(t *testing.T) {
+	b := newBench(t)
+	out := b.benchDocument(benchKeys, "elastic.gguf", "--budget", "1,0.6", "-p", "24", "-n", "4", "-r", "1", "--context", "16")
 	var r eval.SpeedReport
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatal(err)

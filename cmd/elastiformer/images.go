@@ -25,8 +25,13 @@ type imageOptions struct {
 }
 
 func (o *imageOptions) addImageFlags(fs *pflag.FlagSet) {
-	boundedVar(fs, &o.imageSize, "image-size", "", 0, 0, picture.MaxSize, "side of the pictures in `pixels`, a multiple of the patch size; 0 for the model's own")
+	addImageSize(fs, &o.imageSize)
 	fs.Var(&o.classes, "classes", "use the pictures of these `classes` alone")
+}
+
+// addImageSize declares --image-size.
+func addImageSize(fs *pflag.FlagSet, size *int) {
+	boundedVar(fs, size, "image-size", "", 0, 0, picture.MaxSize, "side of the pictures in `pixels`, a multiple of the patch size; 0 for the model's own")
 }
 
 // classList is the value of --classes: the names of classes, separated by commas, for each time it is given. A name with
@@ -69,7 +74,7 @@ func (c *classList) GetSlice() []string { return c.all() }
 
 // textFlags and imageFlags are for one kind of model alone.
 var (
-	textFlags  = []string{"context", "data-format", "text-field", "template", "force-pre"}
+	textFlags  = []string{"context", "prompt", "generate", "data-format", "text-field", "template", "force-pre"}
 	imageFlags = []string{"image-size", "classes", "save-maps"}
 )
 

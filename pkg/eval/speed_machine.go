@@ -1,7 +1,6 @@
 package eval
 
 import (
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -128,7 +127,7 @@ func mainType(f *gguf.File) gguf.Type {
 	bytes := map[gguf.Type]uint64{}
 	var main gguf.Type
 	for _, t := range f.Tensors() {
-		if strings.HasPrefix(t.Name, "blk.") {
+		if _, ok := model.WorkOf(t.Name); ok {
 			if bytes[t.Type] += t.Bytes; bytes[t.Type] > bytes[main] {
 				main = t.Type
 			}

@@ -35,9 +35,12 @@ func TestSpeed(t *testing.T) {
 	var trained []float64
 	var progress []int
 	r, err := Speed(context.Background(), f, m, e, SpeedOptions{
-		Budgets: []float64{0.6, 1}, Prompt: prompt, Generate: generate, Repeat: 3,
-		Train:    func(budget float64) (int, error) { trained = append(trained, budget); return learned, nil },
-		Progress: func(done, total int) { progress = append(progress, done, total) },
+		SpeedRounds: SpeedRounds{
+			Budgets: []float64{0.6, 1}, Repeat: 3,
+			Train:    func(budget float64) (int, error) { trained = append(trained, budget); return learned, nil },
+			Progress: func(done, total int) { progress = append(progress, done, total) },
+		},
+		Prompt: prompt, Generate: generate,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +95,7 @@ func TestSpeed(t *testing.T) {
 // What is left out is nil.
 func TestSpeedLeavesOut(t *testing.T) {
 	f, m, _ := speedModel(t, gguf.TypeQ8_0)
-	r, err := Speed(context.Background(), f, m, nil, SpeedOptions{Budgets: []float64{1}, Generate: 2, Repeat: 1})
+	r, err := Speed(context.Background(), f, m, nil, SpeedOptions{SpeedRounds: SpeedRounds{Budgets: []float64{1}, Repeat: 1}, Generate: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +148,7 @@ func TestSpeedRefuses(t *testing.T) {
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
 	broken := errors.New("broken")
-	good := SpeedOptions{Budgets: []float64{1}, Prompt: 4, Generate: 4, Repeat: 1}
+	good := SpeedOptions{SpeedRounds: SpeedRounds{Budgets: []float64{1}, Repeat: 1}, Prompt: 4, Generate: 4}
 	for _, tt := range []struct {
 		name   string
 		ctx    context.Context
@@ -179,7 +182,7 @@ func TestSpeedRefuses(t *testing.T) {
 func TestSpeedNotFinite(t *testing.T) {
 	f, m, _ := speedModel(t, gguf.TypeF32)
 	m.OutputNorm.W.Data[3] = float32(math.NaN())
-	_, err := Speed(context.Background(), f, m, nil, SpeedOptions{Budgets: []float64{1}, Prompt: 4, Repeat: 1})
+	_, err := Speed(context.Background(), f, m, nil, SpeedOptions{SpeedRounds: SpeedRounds{Budgets: []float64{1}, Repeat: 1}, Prompt: 4})
 	if !errors.Is(err, ErrNotFinite) {
 		t.Errorf("got %v, want %v", err, ErrNotFinite)
 	}
