@@ -88,20 +88,24 @@ func firstSample(x int) int {
 	return min(max(x+step/2-1, 0)/step, samples)
 }
 
-// shrink makes the picture: the means of its samples.
+// level is the difference of neighbouring levels of a pixel's channel. Sixteen levels are
+// enough for the eye and make the PNG half the size that all 256 would.
+const level = 255 / 15
+
+// shrink makes the picture: the means of its samples, as the nearest level.
 func (c *canvas) shrink() *image.NRGBA {
 	img := image.NewNRGBA(image.Rect(0, 0, Size, Size))
 	for y := range Size {
 		for x := range Size {
 			pixel := img.Pix[img.PixOffset(x, y):][:4]
 			for i := range 3 {
-				sum := fine * fine / 2 // rounds
+				sum := level * fine * fine / 2 // rounds
 				for _, row := range c[y*fine:][:fine] {
 					for _, sample := range row[x*fine:][:fine] {
 						sum += int(sample[i])
 					}
 				}
-				pixel[i] = uint8(sum / (fine * fine))
+				pixel[i] = uint8(sum / (level * fine * fine) * level)
 			}
 			pixel[3] = 255
 		}

@@ -4,12 +4,12 @@ import "image"
 
 // What scenes are made of: lengths in pixels, numbers of things, colours.
 const (
-	leastRadius, mostRadius = 6, 11 // of the circle round the main shape
+	leastRadius, mostRadius = 6, 12 // of the circle round the main shape
 	leastOther, mostOther   = 3, 5  // and round those behind it
 
 	others, lines, dots = 3, 3, 6 // behind the main shape, at most
 	scratches           = 2       // lines before it, at most
-	specks              = 24      // pixels of any colour, at most
+	specks              = 10      // pixels of any colour, at most
 
 	contrast = 150 // least distance of the main shape's colour from the background's
 )
@@ -26,7 +26,7 @@ func (a *Artist) draw(class int) *image.NRGBA {
 		c.fill(a.dot(), a.colour())
 	}
 	for range a.between(0, others) {
-		c.fill(a.other(class), a.colour())
+		c.fill(a.other(class), a.light())
 	}
 	c.fill(a.main().outline(class), a.colourOn(corners))
 	for range a.between(0, scratches) {
@@ -35,22 +35,36 @@ func (a *Artist) draw(class int) *image.NRGBA {
 	img := c.shrink()
 	for range a.between(0, specks) {
 		pixel := img.Pix[img.PixOffset(a.random.IntN(Size), a.random.IntN(Size)):][:3]
-		paint := a.colour()
-		copy(pixel, paint[:])
+		for i := range pixel {
+			pixel[i] = uint8(a.between(0, 15) * level)
+		}
 	}
 	return img
 }
 
+// colour chooses any colour.
 func (a *Artist) colour() colour {
 	bits := a.random.Uint32()
 	return colour{uint8(bits), uint8(bits >> 8), uint8(bits >> 16)}
+}
+
+// dark chooses a colour of a background.
+func (a *Artist) dark() colour {
+	c := a.colour()
+	return colour{c[0] / 2, c[1] / 2, c[2] / 2}
+}
+
+// light chooses a colour of a shape.
+func (a *Artist) light() colour {
+	c := a.dark()
+	return colour{255 - c[0], 255 - c[1], 255 - c[2]}
 }
 
 // corners chooses the background: two colours, each at two neighbouring corners or
 // at one and three.
 func (a *Artist) corners() [4]colour {
 	var corners [4]colour
-	c, d := a.colour(), a.colour()
+	c, d := a.dark(), a.dark()
 	kind := a.between(1, 7) // bits say which of the last three have the second colour
 	for i := range corners {
 		corners[i] = c
@@ -64,7 +78,7 @@ func (a *Artist) corners() [4]colour {
 // colourOn chooses a colour that stands out from a background.
 func (a *Artist) colourOn(corners [4]colour) colour {
 	for {
-		c := a.colour()
+		c := a.light()
 		least := c.distance(corners[0])
 		for _, d := range corners[1:] {
 			least = min(least, c.distance(d))

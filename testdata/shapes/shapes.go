@@ -2,12 +2,11 @@
 // grammar writes the text of the tiny language model: small scenes, each with one main
 // shape whose name is the picture's class.
 //
-// Everything else is there to be seen through. Colours, places, sizes, proportions and
-// rotations are free, backgrounds fade from colour to colour, and lines, dots and
-// smaller shapes of other classes lie behind and before the main one. What holds in every
-// picture, so that the class can be told, is that the main shape is the largest, lies
-// wholly inside and differs in colour from its background, while the others are cut off
-// by the border. Most patches of a picture say nothing about its class, which is what a
+// Everything else is there to be seen through. Places, sizes, proportions and rotations
+// are free, dark backgrounds fade from colour to colour, and lines, dots and smaller shapes
+// of other classes lie around. What holds in every picture, so that the class can be told,
+// is that the main shape is the largest, lies wholly inside and is lighter than its
+// background, while the others are cut off by the border. Most patches of a picture say nothing about its class, which is what a
 // model that chooses its tokens can find out.
 //
 // The arithmetic on samples is of integers, so that pictures are equal on every machine.

@@ -205,12 +205,13 @@ func TestShrinkTakesMeans(t *testing.T) {
 	c := new(canvas)
 	for y := range c {
 		for x := range c[y] {
-			c[y][x] = colour{255, uint8(x), uint8(x % 2)}
+			c[y][x] = colour{255, uint8(x), uint8(x % 2 * 18)}
 		}
 	}
 	img := c.shrink()
-	// 4·x+1.5 is the mean of its four columns, rounded up, as is 0.5.
-	if got, want := img.Pix[img.PixOffset(3, 7):][:4], []byte{255, 14, 1, 255}; !bytes.Equal(got, want) {
+	// The four columns from 8 on have a mean of 9.5, of which 17 is the nearest level, and those of
+	// even and odd numbers 9.
+	if got, want := img.Pix[img.PixOffset(2, 7):][:4], []byte{255, 17, 17, 255}; !bytes.Equal(got, want) {
 		t.Errorf("pixel %v, want %v", got, want)
 	}
 }
