@@ -1,80 +1,72 @@
-// Pretrain makes the files of testdata: it writes text from a grammar, learns a
-// vocabulary from it, trains a small LLaMA from random weights on more of the same
-// and writes text and checkpoint. It needs nothing but this module, and equal runs
-// give equal files on the same kind of processor, for any number of threads.
+// Pretrain makes the files of testdata, in two halves. It writes text from a grammar, learns
+// a vocabulary from it and trains a small LLaMA from random weights on more of the same; and
+// it draws pictures of shapes and trains a small vision transformer to name them. It needs
+// nothing but this module, and equal runs give equal files on the same kind of processor, for
+// any number of threads.
 //
 //	go run ./testdata/pretrain
+//	go run ./testdata/pretrain -only pictures
 package main
 
 import (
 	"flag"
 	"fmt"
 	"io"
-	"math"
-	"math/rand/v2"
 	"os"
-	"path/filepath"
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
-	"github.com/elastiformer/elastiformer/pkg/tokenizer"
-	"github.com/elastiformer/elastiformer/testdata/grammar"
 )
 
 // Everything that decides what the files hold.
 const (
-	trainSeed, trainBytes = 1, 384 << 10 // of the text to train routers on
-	validSeed, validBytes = 2, 56 << 10  // of the text to measure with
-	weightSeed, dataSeed  = 3, 4         // of the network and of what it is trained on
+	trainSeed, validSeed = 1, 2 // of what routers are trained on, and of what is measured with
+	weightSeed, dataSeed = 3, 4 // of a network and of what it is trained on
+	heldOutSeed          = 5    // of pictures to say how good the network is
 
-	vocabularySize = 512
+	trainBytes, validBytes = 384 << 10, 56 << 10
+	vocabularySize         = 512
+
+	trainPictures, validPictures, heldOutPictures = 350, 200, 2000
 )
 
+// The networks and how they are trained.
 var (
-	network = shape{layers: 4, width: 64, heads: 8, kvHeads: 4, feedForward: 256, context: 256}
-	fitting = recipe{steps: 2500, batch: 4, warmup: 100, rate: 4e-3, decay: 0.05, clip: 1, seed: dataSeed}
+	language = llama{layers: 4, width: 64, heads: 8, kvHeads: 4, feedForward: 256, context: 256}
+	vision   = vit{layers: 6, width: 64, heads: 8, feedForward: 128, patch: 4}
+
+	fitLanguage = recipe{steps: 2500, batch: 4, warmup: 100, rate: 4e-3, decay: 0.05, clip: 1, seed: dataSeed}
+	fitVision   = recipe{steps: 8000, batch: 40, warmup: 200, rate: 3e-3, decay: 0.05, clip: 1, seed: dataSeed}
 )
 
 func main() {
 	out := flag.String("o", "testdata", "folder to write to")
 	threads := flag.Int("threads", kernel.Threads(), "threads to use")
-	steps := flag.Int("steps", fitting.steps, "steps of training, fewer for a trial")
+	steps := flag.Int("steps", 0, fmt.Sprintf("steps of training, fewer for a trial (default %d for text, %d for pictures)", fitLanguage.steps, fitVision.steps))
+	only := flag.String("only", "", "make one half: text or pictures")
 	flag.Parse()
+	if flag.NArg() > 0 || *only != "" && *only != "text" && *only != "pictures" {
+		flag.Usage()
+		os.Exit(2)
+	}
 	kernel.SetThreads(*threads)
-	fitting.steps = *steps
-	if err := run(os.Stderr, *out, network, fitting); err != nil {
+	if *steps > 0 {
+		fitLanguage.steps, fitVision.steps = *steps, *steps
+	}
+	if err := run(os.Stderr, *out, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "pretrain:", err)
 		os.Exit(1)
 	}
 }
 
-// run makes the files in the folder out.
-func run(log io.Writer, out string, s shape, r recipe) error {
-	train := grammar.New(trainSeed).Text(trainBytes)
-	valid := grammar.New(validSeed).Text(validBytes)
-	vocabulary := trainVocabulary(train)
-	tok, err := tokenizer.Build(vocabulary)
-	if err != nil {
-		return err
-	}
-	weights := s.initial(len(vocabulary.Tokens), rand.New(rand.NewPCG(weightSeed, 0)))
-	m, trained, err := s.load(vocabulary, weights)
-	if err != nil {
-		return err
-	}
-	if err := r.train(log, m, trained, tok); err != nil {
-		return err
-	}
-	const context = 128
-	held, err := evaluate(m, tok, valid, context)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(log, "held out, windows of %d: loss %.4f, perplexity %.4f, accuracy %.4f\n",
-		context, held.loss, math.Exp(held.loss), held.accuracy)
-	for name, text := range map[string]string{"tiny-train.txt": train, "tiny-valid.txt": valid} {
-		if err := os.WriteFile(filepath.Join(out, name), []byte(text), 0o644); err != nil {
+// run makes the files in the folder out, all of them or one half.
+func run(log io.Writer, out, only string) error {
+	if only != "pictures" {
+		if err := makeText(log, out, language, fitLanguage); err != nil {
 			return err
 		}
 	}
-	return s.write(filepath.Join(out, "tiny-llama.gguf"), vocabulary, trained)
+	if only == "text" {
+		return nil
+	}
+	return makePictures(log, out, vision, fitVision)
 }
