@@ -40,16 +40,22 @@ func TestTextsAreTheGrammars(t *testing.T) {
 
 func TestSizes(t *testing.T) {
 	const most = 3 << 20 // of the whole, which every binary with the demonstration carries
-	if n := len(testdata.TinyLLaMA) + len(testdata.TrainText) + len(testdata.ValidText); n > most {
+	n := len(testdata.TinyLLaMA) + len(testdata.TrainText) + len(testdata.ValidText) + len(testdata.TinyViT)
+	for _, set := range pictures {
+		for _, file := range files(t, set.folder) {
+			n += len(read(t, file))
+		}
+	}
+	if n > most {
 		t.Errorf("the embedded files take %d bytes, more than %d", n, most)
 	}
 }
 
-// open writes the checkpoint to a file and opens it.
-func open(t *testing.T) *gguf.File {
+// open writes a checkpoint to a file and opens it.
+func open(t *testing.T, checkpoint []byte) *gguf.File {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "tiny-llama.gguf")
-	if err := os.WriteFile(path, testdata.TinyLLaMA, 0o600); err != nil {
+	path := filepath.Join(t.TempDir(), "tiny.gguf")
+	if err := os.WriteFile(path, checkpoint, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	f, err := gguf.Open(path)
@@ -70,7 +76,7 @@ func vocabulary(t *testing.T, f *gguf.File) *tokenizer.Tokenizer {
 }
 
 func TestVocabularySpellsTheTexts(t *testing.T) {
-	tok := vocabulary(t, open(t))
+	tok := vocabulary(t, open(t, testdata.TinyLLaMA))
 	for _, tt := range texts {
 		ids := tok.Encode(string(tt.text), tokenizer.EncodeOptions{BOS: true})
 		if got := tok.Decode(ids); got != string(tt.text) {
@@ -96,7 +102,7 @@ const (
 // TestHeldOut scores windows of 128 tokens of the held-out text, read as evaluation
 // reads it.
 func TestHeldOut(t *testing.T) {
-	f := open(t)
+	f := open(t, testdata.TinyLLaMA)
 	m, err := model.Load(f)
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +122,7 @@ func TestHeldOut(t *testing.T) {
 		for i, next := range w[1:] {
 			row := logits.Row(i)
 			loss += kernel.LogSumExp(row) - float64(row[next])
-			if largest(row) == next {
+			if int32(kernel.Argmax(row)) == next {
 				right++
 			}
 			n++
@@ -130,14 +136,4 @@ func TestHeldOut(t *testing.T) {
 	if right/n < leastAccuracy {
 		t.Errorf("accuracy %.4f, want at least %v", right/n, leastAccuracy)
 	}
-}
-
-func largest(row []float32) int32 {
-	best := 0
-	for i, v := range row {
-		if v > row[best] {
-			best = i
-		}
-	}
-	return int32(best)
 }
