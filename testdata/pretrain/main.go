@@ -34,8 +34,8 @@ var (
 	language = llama{layers: 4, width: 64, heads: 8, kvHeads: 4, feedForward: 256, context: 256}
 	vision   = vit{layers: 6, width: 64, heads: 8, feedForward: 128, patch: 4}
 
-	fitLanguage = recipe{steps: 2500, batch: 4, warmup: 100, rate: 4e-3, decay: 0.05, clip: 1, seed: dataSeed}
-	fitVision   = recipe{steps: 8000, batch: 40, warmup: 200, rate: 3e-3, decay: 0.05, clip: 1, seed: dataSeed}
+	fitLanguage = recipe{steps: 2500, batch: 4, warmup: 100, rate: 4e-3, floor: 0.1, decay: 0.05, clip: 1, seed: dataSeed}
+	fitVision   = recipe{steps: 10000, batch: 40, warmup: 200, rate: 2e-3, floor: 0.01, decay: 0.05, clip: 1, seed: dataSeed}
 )
 
 func main() {

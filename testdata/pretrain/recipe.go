@@ -11,12 +11,12 @@ import (
 	"github.com/elastiformer/elastiformer/pkg/model"
 )
 
-// recipe says how the network is trained: AdamW with a linear warm-up and a cosine
-// down to a tenth of the peak.
+// recipe says how a network is trained: AdamW with a linear warm-up to a peak rate and a
+// cosine down to a share of it, the floor.
 type recipe struct {
-	steps, batch, warmup int
-	rate, decay, clip    float64
-	seed                 uint64
+	steps, batch, warmup     int
+	rate, floor, decay, clip float64
+	seed                     uint64
 }
 
 // report is how many steps go by between two lines of the log.
@@ -62,7 +62,7 @@ func (r recipe) train(log io.Writer, trained []model.Parameter, forward pass) er
 // optimiser is AdamW at a step; vectors do not decay.
 func (r recipe) optimiser(step int, p model.Parameter) kernel.AdamW {
 	progress := float64(step-r.warmup) / float64(max(1, r.steps-r.warmup))
-	rate := r.rate * (0.55 + 0.45*math.Cos(math.Pi*progress))
+	rate := r.rate * (0.5 + r.floor/2 + (0.5-r.floor/2)*math.Cos(math.Pi*progress))
 	if step < r.warmup {
 		rate = r.rate * float64(step) / float64(r.warmup)
 	}

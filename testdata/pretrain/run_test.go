@@ -26,7 +26,7 @@ import (
 var (
 	smallLLaMA  = llama{layers: 1, width: 16, heads: 2, kvHeads: 1, feedForward: 32, context: 32}
 	smallViT    = vit{layers: 1, width: 16, heads: 2, feedForward: 32, patch: 8}
-	smallRecipe = recipe{steps: 4, batch: 4, warmup: 2, rate: 4e-3, decay: 0.05, clip: 1, seed: 1}
+	smallRecipe = recipe{steps: 4, batch: 4, warmup: 2, rate: 4e-3, floor: 0.1, decay: 0.05, clip: 1, seed: 1}
 )
 
 // halves are the two halves of the program, small.
