@@ -178,7 +178,8 @@ type some struct {
 	*pictures
 	ctx     context.Context //nolint:containedctx // that of the command, with which decoding ends
 	indices []int
-	size    int // of the ranges that are asked for
+	start   int // of the first range that was asked for
+	size    int // of it and of those that follow
 	loader  *dataset.Loader
 }
 
@@ -197,21 +198,23 @@ func (s *some) Len() int { return len(s.indices) }
 // Class implements eval.ImageSet.
 func (s *some) Class(i int) int { return s.pictures.Class(s.indices[i]) }
 
-// Range implements eval.ImageSet: ranges of one size that follow one another are decoded before they are asked for.
+// Range implements eval.ImageSet: ranges of one size that follow one another, the last of them perhaps shorter, are decoded
+// before they are asked for.
 func (s *some) Range(lo, hi int) (model.Images, error) {
-	if n := hi - lo; s.size == 0 || n > s.size || lo%s.size != 0 {
+	if s.loader == nil || lo < s.start || (lo-s.start)%s.size != 0 || hi != min(lo+s.size, s.Len()) {
 		if s.loader != nil {
 			s.loader.Close()
 		}
-		s.size = n
+		s.start, s.size = lo, hi-lo
 		s.loader = dataset.NewLoader(s.ctx, s.Images, s.how, s.part)
 	}
-	return s.batch(s.loader.Batch(lo / s.size))
+	return s.batch(s.loader.Batch((lo - s.start) / s.size))
 }
 
-// part lists the pictures of a range.
+// part lists the pictures of a range, by how many ranges there are before it from the start.
 func (s *some) part(step int) []int {
-	return s.indices[min(step*s.size, len(s.indices)):min((step+1)*s.size, len(s.indices))]
+	lo := min(s.start+step*s.size, s.Len())
+	return s.indices[lo:min(lo+s.size, s.Len())]
 }
 
 // Close stops decoding.
