@@ -34,7 +34,7 @@ help: ## list the targets
 build: ## compile one static binary, bin/elastiformer
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/elastiformer
 
-demo: build ## convert, train and evaluate a tiny checkpoint, and print its budget table
+demo: build ## convert, train and evaluate two tiny checkpoints, and print their budget tables
 	./bin/elastiformer demo
 
 test: ## run all tests (needs no network once the modules are there)
