@@ -19,7 +19,8 @@ import (
 type benchOptions struct {
 	globalOptions
 	model      string
-	given      func(flag string) bool // on the command line; defaults adapt to the model
+	given      func(flag string) bool // whether a flag was; defaults adapt to the model
+	typed      func(flag string) bool // whether that was on the command line itself
 	adapter    string
 	pre        forcedPre
 	budgets    budgetList
@@ -83,7 +84,7 @@ multiply in bfloat16, those of training too; otherwise training is float32 throu
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.globalOptions = g.globalOptions
 			opts.model = args[0]
-			opts.given = cmd.Flags().Changed
+			opts.given, opts.typed = cmd.Flags().Changed, typed(cmd.Flags())
 			return runBench(cmd.Context(), opts, g.streams)
 		},
 	}
@@ -125,11 +126,11 @@ func runBench(ctx context.Context, opts benchOptions, std streams) (err error) {
 
 // fit refuses what is not for the model, and adapts to it what was not given.
 func (o *benchOptions) fit(c *checkpoint) error {
-	if err := c.checkFlags(o.given); err != nil {
+	if err := c.checkFlags(o.typed); err != nil {
 		return err
 	}
 	if c.encoder == nil {
-		if o.given("batch") {
+		if o.typed("batch") {
 			return usageErrorf("%s is a language model: --batch is for encoders of images", c.path)
 		}
 		if !slices.Contains(distill.Losses, o.loss) {

@@ -165,6 +165,10 @@ func (s *setting) load(v *viper.Viper, file string) error {
 		return usageErrorf("configuration: %s %q from %s %s: %w", s.key, v.GetString(s.key), s.origin.Kind, s.origin.Name, err)
 	}
 	s.flag.Changed = true
+	if s.flag.Annotations == nil {
+		s.flag.Annotations = map[string][]string{}
+	}
+	s.flag.Annotations[configuredKey] = []string{s.origin.Kind}
 	return nil
 }
 

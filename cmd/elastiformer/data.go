@@ -20,6 +20,7 @@ type dataOptions struct {
 	template  template
 	skipBad   bool
 	given     func(flag string) bool // whether a flag was, rather than left at its default; nil: none was
+	typed     func(flag string) bool // whether that was on the command line itself, as given
 }
 
 // dataHelp explains --data in the help of each command that has it.

@@ -15,6 +15,17 @@ import (
 // commandLineOnlyKey marks, among a flag's annotations, one that is no key of the configuration.
 const commandLineOnlyKey = "command line only"
 
+// configuredKey marks a flag whose value came from the configuration file or the environment.
+const configuredKey = "configured"
+
+// typed says of a command's flags whether they stood on the command line itself.
+func typed(fs *pflag.FlagSet) func(flag string) bool {
+	return func(name string) bool {
+		f := fs.Lookup(name)
+		return f != nil && f.Changed && f.Annotations[configuredKey] == nil
+	}
+}
+
 // commandLineOnly keeps flags out of configuration file and environment: those that say how this one run talks to its
 // caller (--json) or allow it to destroy something (--force).
 func commandLineOnly(fs *pflag.FlagSet, names ...string) {

@@ -78,14 +78,15 @@ var (
 	imageFlags = []string{"image-size", "classes", "save-maps"}
 )
 
-// checkFlags refuses flags that are for the other kind of model.
-func (c *checkpoint) checkFlags(given func(string) bool) error {
+// checkFlags refuses flags on the command line that are for the other kind of model. A configuration may hold values for
+// both kinds: those for the other one are not used.
+func (c *checkpoint) checkFlags(typed func(string) bool) error {
 	flags, kind := imageFlags, "a language model: --%s is for encoders of images"
 	if c.encoder != nil {
 		flags, kind = textFlags, "an encoder of images: --%s is for language models"
 	}
 	for _, name := range flags {
-		if given != nil && given(name) {
+		if typed != nil && typed(name) {
 			return usageErrorf("%s is "+kind, c.path, name)
 		}
 	}

@@ -106,7 +106,7 @@ bit for bit. The result holds a table of what it gives at each budget.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.globalOptions = g.globalOptions
 			opts.model = args[0]
-			opts.given = cmd.Flags().Changed
+			opts.given, opts.typed = cmd.Flags().Changed, typed(cmd.Flags())
 			opts.complete()
 			return runTrain(cmd.Context(), opts, g.streams)
 		},
@@ -161,7 +161,7 @@ func runTrain(ctx context.Context, opts trainOptions, std streams) (err error) {
 	}
 	defer closeInto(c, &err)
 	c.use(opts.precision)
-	if err := c.checkFlags(opts.given); err != nil {
+	if err := c.checkFlags(opts.typed); err != nil {
 		return err
 	}
 	t := &training{opts: opts, std: std, base: c}
