@@ -18,9 +18,8 @@ import (
 // benchOptions are the flags of bench and its argument.
 type benchOptions struct {
 	globalOptions
+	givenFlags
 	model      string
-	given      func(flag string) bool // whether a flag was; defaults adapt to the model
-	typed      func(flag string) bool // whether that was on the command line itself
 	adapter    string
 	pre        forcedPre
 	budgets    budgetList
@@ -84,7 +83,7 @@ multiply in bfloat16, those of training too; otherwise training is float32 throu
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.globalOptions = g.globalOptions
 			opts.model = args[0]
-			opts.given, opts.typed = cmd.Flags().Changed, typed(cmd.Flags())
+			opts.givenFlags = givenFlags{cmd.Flags()}
 			return runBench(cmd.Context(), opts, g.streams)
 		},
 	}
@@ -126,7 +125,7 @@ func runBench(ctx context.Context, opts benchOptions, std streams) (err error) {
 
 // fit refuses what is not for the model, and adapts to it what was not given.
 func (o *benchOptions) fit(c *checkpoint) error {
-	if err := c.checkFlags(o.typed); err != nil {
+	if err := c.checkFlags(o.givenFlags); err != nil {
 		return err
 	}
 	if c.encoder == nil {

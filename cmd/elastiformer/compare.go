@@ -69,7 +69,7 @@ domain. Whether what routers learn depends on what they were trained on, shows i
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.globalOptions = g.globalOptions
 			opts.models = args
-			opts.given, opts.typed = cmd.Flags().Changed, typed(cmd.Flags())
+			opts.givenFlags = givenFlags{cmd.Flags()}
 			return runCompare(cmd.Context(), opts, g.streams)
 		},
 	}
@@ -98,7 +98,7 @@ func runCompare(ctx context.Context, opts compareOptions, std streams) (err erro
 		return err
 	}
 	defer closeInto(c, &err)
-	if err := c.checkFlags(opts.typed); err != nil {
+	if err := c.checkFlags(opts.givenFlags); err != nil {
 		return err
 	}
 	report, err := opts.compare(ctx, c, routers, domains, std)

@@ -18,11 +18,11 @@ import (
 // convertOptions are the flags of convert and its argument.
 type convertOptions struct {
 	globalOptions
+	givenFlags
 	model        string
 	output       string
 	pre          forcedPre
 	routers      []string
-	given        func(flag string) bool // whether a flag was, rather than left at its default
 	experts      int
 	layers       string
 	loraRank     int
@@ -76,7 +76,7 @@ At budget 1 the elastic checkpoint is the pretrained model bit for bit. Below, t
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.globalOptions = g.globalOptions
 			opts.model = args[0]
-			opts.given = cmd.Flags().Changed
+			opts.givenFlags = givenFlags{cmd.Flags()}
 			return runConvert(cmd.Context(), opts, g.streams)
 		},
 	}

@@ -14,13 +14,12 @@ import (
 // dataOptions are the flags that say which text or pictures are read and how, the same for every command that takes --data.
 type dataOptions struct {
 	imageOptions
+	givenFlags
 	data      []string
 	format    string
 	textField string
 	template  template
 	skipBad   bool
-	given     func(flag string) bool // whether a flag was, rather than left at its default; nil: none was
-	typed     func(flag string) bool // whether that was on the command line itself, as given
 }
 
 // dataHelp explains --data in the help of each command that has it.

@@ -141,7 +141,6 @@ func (d *demo) convert(ctx context.Context, l demoLesson) error {
 	var o convertOptions
 	defaults(&o)
 	o.globalOptions = d.globalOptions
-	o.given = func(string) bool { return false }
 	o.model, o.output, o.force = d.in(l.model), d.in(l.elastic), true
 	d.say("convert %s -o %s", l.model, l.elastic)
 	return runConvert(ctx, o, d.aside())
@@ -170,9 +169,4 @@ func (d *demo) eval(ctx context.Context, l demoLesson) error {
 	}
 	d.say("%s", shown)
 	return runEval(ctx, o, d.std)
-}
-
-// defaults sets a command's options to what they are without any flag.
-func defaults(o interface{ addFlags(*pflag.FlagSet) }) {
-	o.addFlags(pflag.NewFlagSet("", pflag.ContinueOnError))
 }

@@ -123,7 +123,7 @@ with pretrained weights multiply in bfloat16, of teacher and student alike.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.globalOptions = g.globalOptions
 			opts.model = args[0]
-			opts.given, opts.typed = cmd.Flags().Changed, typed(cmd.Flags())
+			opts.givenFlags = givenFlags{cmd.Flags()}
 			return runEval(cmd.Context(), opts, g.streams)
 		},
 	}
@@ -164,7 +164,7 @@ func runEval(ctx context.Context, opts evalOptions, std streams) (err error) {
 	} else {
 		c.use(opts.precision)
 	}
-	if err := c.checkFlags(opts.typed); err != nil {
+	if err := c.checkFlags(opts.givenFlags); err != nil {
 		return err
 	}
 	c.usePlan(opts.plan)

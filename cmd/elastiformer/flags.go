@@ -18,12 +18,20 @@ const commandLineOnlyKey = "command line only"
 // configuredKey marks a flag whose value came from the configuration file or the environment.
 const configuredKey = "configured"
 
-// typed says of a command's flags whether they stood on the command line itself.
-func typed(fs *pflag.FlagSet) func(flag string) bool {
-	return func(name string) bool {
-		f := fs.Lookup(name)
-		return f != nil && f.Changed && f.Annotations[configuredKey] == nil
-	}
+// givenFlags says which of a command's flags have a value that is not merely the default; without flags, none has.
+type givenFlags struct{ flags *pflag.FlagSet }
+
+// given says whether a flag has one, from the command line, the environment or the configuration file.
+func (g givenFlags) given(name string) bool { return g.flags != nil && g.flags.Changed(name) }
+
+// typed says whether it stood on the command line itself.
+func (g givenFlags) typed(name string) bool {
+	return g.given(name) && g.flags.Lookup(name).Annotations[configuredKey] == nil
+}
+
+// defaults sets a command's options to what they are without any flag.
+func defaults(o interface{ addFlags(*pflag.FlagSet) }) {
+	o.addFlags(pflag.NewFlagSet("", pflag.ContinueOnError))
 }
 
 // commandLineOnly keeps flags out of configuration file and environment: those that say how this one run talks to its

@@ -80,13 +80,13 @@ var (
 
 // checkFlags refuses flags on the command line that are for the other kind of model. A configuration may hold values for
 // both kinds: those for the other one are not used.
-func (c *checkpoint) checkFlags(typed func(string) bool) error {
+func (c *checkpoint) checkFlags(g givenFlags) error {
 	flags, kind := imageFlags, "a language model: --%s is for encoders of images"
 	if c.encoder != nil {
 		flags, kind = textFlags, "an encoder of images: --%s is for language models"
 	}
 	for _, name := range flags {
-		if typed != nil && typed(name) {
+		if g.typed(name) {
 			return usageErrorf("%s is "+kind, c.path, name)
 		}
 	}

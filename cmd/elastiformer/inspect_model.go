@@ -6,8 +6,6 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/spf13/pflag"
-
 	"github.com/elastiformer/elastiformer/internal/tape"
 	"github.com/elastiformer/elastiformer/pkg/gguf"
 	"github.com/elastiformer/elastiformer/pkg/model"
@@ -150,8 +148,8 @@ func describePlan(f *gguf.File) (*planEntry, error) {
 		return nil, err
 	}
 	m := network.Body()
-	o := convertOptions{given: func(string) bool { return false }}
-	o.addFlags(pflag.NewFlagSet("convert", pflag.ContinueOnError)) // sets the defaults
+	var o convertOptions
+	defaults(&o)
 	e, err := o.attach(m)
 	if err != nil {
 		return nil, err

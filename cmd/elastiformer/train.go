@@ -106,7 +106,7 @@ bit for bit. The result holds a table of what it gives at each budget.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.globalOptions = g.globalOptions
 			opts.model = args[0]
-			opts.given, opts.typed = cmd.Flags().Changed, typed(cmd.Flags())
+			opts.givenFlags = givenFlags{cmd.Flags()}
 			opts.complete()
 			return runTrain(cmd.Context(), opts, g.streams)
 		},
@@ -161,7 +161,7 @@ func runTrain(ctx context.Context, opts trainOptions, std streams) (err error) {
 	}
 	defer closeInto(c, &err)
 	c.use(opts.precision)
-	if err := c.checkFlags(opts.typed); err != nil {
+	if err := c.checkFlags(opts.givenFlags); err != nil {
 		return err
 	}
 	t := &training{opts: opts, std: std, base: c}
@@ -223,7 +223,7 @@ func (t *training) prepare(ctx context.Context) (err error) {
 	if t.lesson, err = read(ctx); err != nil {
 		return err
 	}
-	if given := o.given != nil && o.given("budgets"); !given {
+	if !o.given("budgets") {
 		o.BudgetLow = max(o.BudgetLow, leastBudget(c, o.Context))
 	}
 	t.trainer, err = distill.New(c.elastic, t.lesson.task, o.Options)

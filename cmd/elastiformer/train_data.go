@@ -69,11 +69,10 @@ const imageBatch = 32
 // readPictures reads the pictures that an encoder trains on, and gives options that were not given the values for it.
 func (t *training) readPictures(ctx context.Context) (l lesson, err error) {
 	o, c := &t.opts, t.base
-	given := func(flag string) bool { return o.given != nil && o.given(flag) }
-	if !given("batch") {
+	if !o.given("batch") {
 		o.Batch = imageBatch
 	}
-	if !given("loss") {
+	if !o.given("loss") {
 		o.Options.Loss = distill.ImageLoss(c.encoder)
 	}
 	data, err := o.openPictures(ctx, c, o.data, o.globalOptions, t.std)
