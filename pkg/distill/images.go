@@ -110,7 +110,7 @@ func (k *images) Batch(step int) (Batch, error) {
 }
 
 // imagePlanTokens is some hundred small pictures: each gives a single prediction.
-const imagePlanTokens = 8192
+const imagePlanTokens = 16384
 
 func (k *images) PlanTokens() int { return imagePlanTokens }
 

@@ -12,64 +12,77 @@ var planGrid = []float64{
 	0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95,
 }
 
-// planner measures settings on one batch against the teacher.
+// planner measures settings against the teacher.
 type planner struct {
 	*Trainer
-	batch   Batch
-	want    *tape.Var // the teacher's output
 	student *tape.Tape
+	judged  sample
+	// screened is a part of what is judged: on it the many moves are measured of which a few
+	// swaps are made.
+	screened sample
+	passed   int // tokens that went through the student while capacities were learned
 }
 
-// distance is how far from the teacher a setting is.
-func (p *planner) distance(s routing.Setting) float64 {
+// sample is a batch with the teacher's output on it.
+type sample struct {
+	batch   Batch
+	teacher *tape.Tape
+	want    *tape.Var // (T, D)
+}
+
+// screenedShare is how much of what is judged is screened.
+const screenedShare = 0.25
+
+func (t *Trainer) planner() (*planner, error) {
+	p := &planner{Trainer: t, student: tape.New(false)}
+	o := &t.Options
+	tokens := min(t.task.PlanTokens(), o.Steps*o.Batch*o.Context)
+	for _, s := range []struct {
+		sample *sample
+		tokens int
+	}{{&p.judged, tokens}, {&p.screened, int(screenedShare * float64(tokens))}} {
+		batch, err := t.task.First(s.tokens)
+		if err != nil {
+			return nil, err
+		}
+		teacher := tape.New(false)
+		*s.sample = sample{batch: batch, teacher: teacher, want: batch.Hidden(teacher, nil)}
+	}
+	return p, nil
+}
+
+// distance is how far from the teacher a setting is: the KL where it is part of the loss, as
+// it is what predictions are told apart by, and else the loss.
+func (p *planner) distance(on *sample, s *routing.Setting) float64 {
 	p.student.Reset()
-	got := p.batch.Hidden(p.student, p.elastic.NewPass(routing.TopK, s))
-	d := p.batch.Distance(&Comparison{Options: &p.Options, TeacherTape: p.teacher, StudentTape: p.student, Teacher: p.want, Student: got})
-	return d.criterion()
+	got := on.batch.Hidden(p.student, p.elastic.NewPass(routing.TopK, *s))
+	d := on.batch.Distance(&Comparison{Options: &p.Options, TeacherTape: on.teacher, StudentTape: p.student, Teacher: on.want, Student: got})
+	p.passed += on.batch.Layout().Rows()
+	if d.KL != nil {
+		return *d.KL
+	}
+	return d.Loss
 }
 
 // plan measures how each budget of a grid is best met: first by every set of selectors that
 // reaches it, the same share in every layer, then, for an encoder, by capacities that differ
-// from layer to layer. How dearly heads, experts and tokens are given up differs from model to model, from
-// layer to layer and from budget to budget.
+// from layer to layer. How dearly heads, experts and tokens are given up differs from model
+// to model, from layer to layer and from budget to budget.
 func (t *Trainer) plan(ctx context.Context) error {
-	e, o := t.elastic, &t.Options
+	e := t.elastic
 	e.Plan = routing.Plan{}
 	if len(e.Selectors) < 2 && !e.CanLearn() {
 		return nil
 	}
-	batch, err := t.task.First(min(t.task.PlanTokens(), o.Steps*o.Batch*o.Context))
+	p, err := t.planner()
 	if err != nil {
 		return err
 	}
-	t.teacher.Reset()
-	p := planner{Trainer: t, batch: batch, want: batch.Hidden(t.teacher, nil), student: tape.New(false)}
 	uniform, err := p.sets(ctx)
-	if err != nil || !e.CanLearn() || len(uniform) == 0 {
+	if err != nil || !e.CanLearn() {
 		return err
 	}
-	sensitivities, err := p.sensitivities(ctx)
-	if err != nil {
-		return err
-	}
-	learned := e.Learn(e.Plan.Budgets, sensitivities, o.Context)
-	for i, u := range uniform {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		// The distances of modules do not quite add up: where a plan that takes them to is no
-		// better than the plain one, that stands.
-		e.Plan.Learned = learned[i : i+1]
-		e.Plan.Budgets = []float64{u.budget}
-		if s, err := e.Solve(u.budget, o.Context, routing.TopK); err != nil || !(p.distance(s) < u.distance) {
-			learned[i] = e.LayerCapacities(&u.setting)
-		}
-	}
-	e.Plan.Learned, e.Plan.Budgets = learned, nil
-	for _, u := range uniform {
-		e.Plan.Budgets = append(e.Plan.Budgets, u.budget)
-	}
-	return nil
+	return p.learn(ctx, uniform)
 }
 
 // met is a budget with the best setting found for it.
@@ -88,7 +101,7 @@ func (p *planner) sets(ctx context.Context) ([]met, error) {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			if d := p.distance(c.Setting); on == nil || d < best.distance {
+			if d := p.distance(&p.judged, &c.Setting); on == nil || d < best.distance {
 				on, best.distance, best.setting = c.On, d, c.Setting
 			}
 		}
@@ -98,33 +111,4 @@ func (p *planner) sets(ctx context.Context) ([]met, error) {
 		}
 	}
 	return found, nil
-}
-
-// probes are the capacities at which a selector of a layer is measured by itself.
-var probes = []float64{0.125, 0.25, 0.5, 0.75}
-
-// sensitivities measures every selector of every layer by itself.
-func (p *planner) sensitivities(ctx context.Context) ([]routing.Sensitivity, error) {
-	e := p.elastic
-	var out []routing.Sensitivity
-	for _, l := range e.Layers {
-		for _, sel := range e.Selectors {
-			one := routing.Sensitivity{Layer: l, Selector: sel}
-			for _, c := range probes {
-				if err := ctx.Err(); err != nil {
-					return nil, err
-				}
-				s := e.Probe(l, sel, c, p.Options.Context)
-				kept := e.Capacity(&s, l, sel)
-				if n := len(one.Capacities); n > 0 && kept <= one.Capacities[n-1] || kept >= 1 {
-					continue // too few units to tell these apart
-				}
-				one.Capacities, one.Distance = append(one.Capacities, kept), append(one.Distance, p.distance(s))
-			}
-			if len(one.Capacities) > 0 {
-				out = append(out, one)
-			}
-		}
-	}
-	return out, nil
 }

@@ -2,6 +2,7 @@ package routing_test
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/elastiformer/elastiformer/pkg/model"
@@ -9,24 +10,57 @@ import (
 	"github.com/elastiformer/elastiformer/pkg/routing/routingtest"
 )
 
-// sensitivities of a made-up model: deeper layers are dearer, heads dearer than experts, and
-// the more is left out the faster the distance grows.
-func madeUpSensitivities(e *routing.Elastic) []routing.Sensitivity {
-	var all []routing.Sensitivity
-	for _, l := range e.Layers {
-		for _, sel := range e.Selectors {
-			s := routing.Sensitivity{Layer: l, Selector: sel, Capacities: []float64{0.125, 0.25, 0.5, 0.75}}
-			for _, c := range s.Capacities {
-				s.Distance = append(s.Distance, float64(l+1)*float64(1+sel%2)*(1-c)*(1-c))
-			}
-			all = append(all, s)
+// madeUpDistance is that of a made-up model: deeper layers are dearer, heads dearer than
+// experts, and the more is left out the faster the distance grows.
+func madeUpDistance(e *routing.Elastic, s *routing.Setting) (sum float64) {
+	for l, c := range e.LayerCapacities(s) {
+		for sel, v := range c {
+			sum += float64(l+1) * float64(1+sel%2) * (1 - v) * (1 - v)
 		}
 	}
-	return all
+	return sum
 }
 
-// What is learned costs no more than its budget, falls with it everywhere, gives up most
-// where it costs least, and budgets solved by it are met at any length.
+// learnMadeUp takes the best swap there is until there is none.
+func learnMadeUp(t *testing.T, e *routing.Elastic, s routing.Setting, tokens int) routing.Setting {
+	for improved := true; improved; {
+		improved = false
+		now := madeUpDistance(e, &s)
+		moves := e.Moves(&s, tokens)
+		for i := range moves {
+			after := e.Moved(&s, moves[i], tokens)
+			if got := e.Cost(&after, tokens) - e.Cost(&s, tokens); math.Abs(got-moves[i].Cost) > 1 {
+				t.Fatalf("%+v adds %v to the cost", moves[i], got)
+			}
+			moves[i].Distance = madeUpDistance(e, &after) - now
+		}
+		for _, w := range e.Swaps(moves) {
+			if after, ok := e.Swapped(&s, w, tokens); ok && madeUpDistance(e, &after) < 0.999*now {
+				s, improved = after, true
+				break
+			}
+		}
+	}
+	return s
+}
+
+// stored is capacities after the rounding of a checkpoint.
+func stored(learned [][][routing.Selectors]float64) [][][routing.Selectors]float64 {
+	var out [][][routing.Selectors]float64
+	for _, layers := range learned {
+		layers = slices.Clone(layers)
+		for l := range layers {
+			for sel, v := range layers[l] {
+				layers[l][sel] = float64(float32(v))
+			}
+		}
+		out = append(out, layers)
+	}
+	return out
+}
+
+// Swaps keep the budget, give up most where it costs least and come nearer than the same
+// share everywhere, and budgets solved by what they found are met at any length.
 func TestLearnedPlan(t *testing.T) {
 	for _, selectors := range [][]routing.Selector{{routing.Heads, routing.Experts}, allSelectors} {
 		c := model.Config{
@@ -42,25 +76,28 @@ func TestLearnedPlan(t *testing.T) {
 		}
 		const tokens = 65
 		budgets := []float64{0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9}
-		learned := e.Learn(budgets, madeUpSensitivities(e), tokens)
-		for i, budget := range budgets {
+		var learned [][][routing.Selectors]float64
+		for _, budget := range budgets {
+			plain := solve(t, e, budget, tokens, routing.TopK)
+			s := learnMadeUp(t, e, plain, tokens)
+			if got := e.Cost(&s, tokens) / float64(c.BlockMACs(tokens)); math.Abs(got-budget) > 0.005 {
+				t.Errorf("budget %v: computes %.4f", budget, got)
+			}
+			if d, least := madeUpDistance(e, &s), madeUpDistance(e, &plain); d > 0.9*least {
+				t.Errorf("budget %v: distance %.3f, of the uniform plan %.3f", budget, d, least)
+			}
+			learned = append(learned, e.LayerCapacities(&s))
+		}
+		for _, budget := range budgets {
 			e.Plan.Add(budget, selectors)
-			for l := range learned[i] {
-				for sel, v := range learned[i][l] {
-					// A module with two selectors may take more of one for less of the other.
-					if len(selectors) > 2 {
-						continue
-					}
-					if i > 0 && v < learned[i-1][l][sel] {
-						t.Errorf("budget %v: layer %d keeps %v of %v, less than at the budget before", budget, l, v, routing.Selector(sel))
-					}
-					if l > 0 && v < learned[i][l-1][sel] {
-						t.Errorf("budget %v: layer %d keeps %v of %v, less than the cheaper layer before", budget, l, v, routing.Selector(sel))
-					}
-				}
+		}
+		e.Plan.Learned = stored(learned)
+		for i, budget := range budgets {
+			s := solve(t, e, budget, tokens, routing.TopK)
+			if got := e.LayerCapacities(&s); !slices.Equal(got, learned[i]) {
+				t.Errorf("budget %v keeps\n%v, learned\n%v", budget, got, learned[i])
 			}
 		}
-		e.Plan.Learned = learned
 		for _, length := range []int{17, tokens, 197} {
 			for budget := math.Ceil(e.Least(length)*100) / 100; budget < 1; budget += 0.01 {
 				s := solve(t, e, budget, length, routing.TopK)
@@ -70,10 +107,13 @@ func TestLearnedPlan(t *testing.T) {
 			}
 		}
 		s := solve(t, e, 0.6, tokens, routing.TopK)
+		first, last := 1.0, 1.0 // share of a layer's modules
 		for _, sel := range selectors {
-			if first, last := e.Capacity(&s, 0, sel), e.Capacity(&s, c.Layers-1, sel); first > last {
-				t.Errorf("%v: the cheapest layer keeps %v, the dearest %v", sel, first, last)
-			}
+			first *= e.Capacity(&s, 0, sel)
+			last *= e.Capacity(&s, c.Layers-1, sel)
+		}
+		if first >= last {
+			t.Errorf("%v: the cheapest layer keeps %v, the dearest %v", selectors, first, last)
 		}
 	}
 }

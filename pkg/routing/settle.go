@@ -36,7 +36,7 @@ func (e *Elastic) settle(c []shares, g goal, order []int) Setting {
 			case g.expected && sel.ofTokens():
 				r.setting.Layers[l][sel.Module()].Tokens = share
 			default:
-				kept := max(e.fewest(sel), int(share*float64(e.most(sel, g.tokens))+1e-9))
+				kept := max(e.fewest(sel), int(share*float64(e.most(sel, g.tokens))*(1+float32Error)))
 				r.keep(l, sel, kept)
 				r.steps = append(r.steps, step{layer: l, sel: sel, kept: kept})
 			}
@@ -74,6 +74,10 @@ func (r *settler) keep(layer int, sel Selector, n int) {
 		ms.Units = n
 	}
 }
+
+// float32Error is more than the relative error of a share that was stored: whole units and
+// tokens are the same afterwards.
+const float32Error = 1e-7
 
 // exact is the share of the goal's cost at which the search stops, far below what a
 // budget promises.

@@ -117,17 +117,15 @@ func (e *Elastic) nearest(plans []shares, g goal) Setting {
 	least := math.Inf(1)
 	for _, c := range plans {
 		s := e.settle(e.even(c), g, e.spread())
-		miss := math.Abs(e.Cost(&s, g.tokens) - g.cost)
-		if miss < least {
+		if miss := e.miss(&s, g); miss < least {
 			best, least = s, miss
 		}
-		if least*g.budget <= near*g.cost {
+		if least <= near {
 			break
 		}
 	}
-	if least*g.budget > near*g.cost {
-		s := e.exhaustive(g)
-		if math.Abs(e.Cost(&s, g.tokens)-g.cost) < least {
+	if least > near {
+		if s := e.exhaustive(g); e.miss(&s, g) < least {
 			best = s
 		}
 	}

@@ -1,0 +1,99 @@
+package distill
+
+import (
+	"context"
+
+	"github.com/elastiformer/elastiformer/pkg/routing"
+)
+
+const (
+	// passesPerStep is what a training step takes for every token of its batch, in forward
+	// passes: one of the teacher, one of the student, and its backward pass.
+	passesPerStep = 4
+	// swapsTried is how many swaps are judged before moves are measured anew.
+	swapsTried = 16
+	// worthwhile is the share of a distance that a round of swaps must gain for another.
+	worthwhile = 0.01
+)
+
+// learn looks for capacities that differ from layer to layer, starting at each budget from
+// the better of the uniform plan and what was found for the budget above, cut evenly. All of
+// it together takes about as much work as training did; each budget may use what those above
+// it left.
+func (p *planner) learn(ctx context.Context, uniform []met) error {
+	e, o := p.elastic, &p.Options
+	learned := make([][][routing.Selectors]float64, len(uniform))
+	p.passed = 0
+	allowance := passesPerStep * o.Steps * o.Batch * o.Context
+	for i := len(uniform) - 1; i >= 0; i-- {
+		best := uniform[i]
+		if i+1 < len(uniform) {
+			if s, ok := e.Cut(learned[i+1], best.budget, o.Context); ok {
+				if d := p.distance(&p.judged, &s); d < best.distance {
+					best.setting, best.distance = s, d
+				}
+			}
+		}
+		best, err := p.swap(ctx, best, allowance*(len(uniform)-i)/len(uniform))
+		if err != nil {
+			return err
+		}
+		learned[i] = e.LayerCapacities(&best.setting)
+	}
+	e.Plan.Learned = learned
+	return nil
+}
+
+// swap improves a setting by swaps, until a round of them gains little or so many tokens
+// have passed.
+func (p *planner) swap(ctx context.Context, best met, allowance int) (met, error) {
+	for p.passed < allowance {
+		before := best.distance
+		swaps, err := p.swaps(ctx, &best.setting)
+		if err != nil {
+			return best, err
+		}
+		type selector struct {
+			layer int
+			routing.Selector
+		}
+		moved := map[selector]bool{}
+		tried := 0
+		for _, w := range swaps {
+			down, up := selector{w.Down.Layer, w.Down.Selector}, selector{w.Up.Layer, w.Up.Selector}
+			if tried == swapsTried {
+				break
+			}
+			if moved[down] || moved[up] {
+				continue // what was measured is no longer so
+			}
+			s, ok := p.elastic.Swapped(&best.setting, w, p.Options.Context)
+			if !ok {
+				continue
+			}
+			tried++
+			if d := p.distance(&p.judged, &s); d < best.distance {
+				best.setting, best.distance = s, d
+				moved[down], moved[up] = true, true
+			}
+		}
+		if !(best.distance < (1-worthwhile)*before) {
+			break
+		}
+	}
+	return best, nil
+}
+
+// swaps measures the moves out of a setting and pairs them.
+func (p *planner) swaps(ctx context.Context, s *routing.Setting) ([]routing.Swap, error) {
+	moves := p.elastic.Moves(s, p.Options.Context)
+	base := p.distance(&p.screened, s)
+	for i := range moves {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		after := p.elastic.Moved(s, moves[i], p.Options.Context)
+		moves[i].Distance = p.distance(&p.screened, &after) - base
+	}
+	return p.elastic.Swaps(moves), nil
+}

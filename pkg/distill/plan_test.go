@@ -1,0 +1,83 @@
+package distill
+
+import (
+	"math"
+	"testing"
+
+	"github.com/elastiformer/elastiformer/internal/tape"
+	"github.com/elastiformer/elastiformer/pkg/routing"
+)
+
+// On the pictures that are judged, no budget's learned capacities are further from the
+// teacher than the best uniform plan, some are nearer, and none computes more than was asked
+// for. The search takes about as many passes as training.
+func TestLearnedPlanIsNoWorse(t *testing.T) {
+	tr := openImageRun(t, elasticEncoder(t, "vit"), 0, func(o *Options) { o.Steps, o.Batch = 20, 8 })
+	doSteps(t, tr, 20)
+	e, o := tr.elastic, &tr.Options
+	p, err := tr.planner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	uniform, err := p.sets(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.passed = 0
+	if err := p.learn(t.Context(), uniform); err != nil {
+		t.Fatal(err)
+	}
+	// A round of swaps that has begun is finished.
+	round := (len(e.Layers)*len(e.Selectors)*5+1)*p.screened.want.Rows + (swapsTried+len(uniform))*p.judged.want.Rows
+	if most := passesPerStep*o.Steps*o.Batch*o.Context + round; p.passed > most {
+		t.Errorf("%d tokens passed, of %d", p.passed, most)
+	}
+	var nearer int
+	for i, u := range uniform {
+		s, err := e.Solve(u.budget, o.Context, routing.TopK)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := e.Cost(&s, o.Context) / float64(e.Config.BlockMACs(o.Context)); math.Abs(got-u.budget) > 0.01 {
+			t.Errorf("budget %v: computes %.4f", u.budget, got)
+		}
+		d := p.distance(&p.judged, &s)
+		t.Logf("budget %.2f: uniform %.5f, learned %.5f", u.budget, u.distance, d)
+		if d > u.distance*(1+1e-6) {
+			t.Errorf("budget %v: distance %v, of the uniform plan %v", u.budget, d, u.distance)
+		}
+		if d < 0.99*u.distance {
+			nearer++
+		}
+		if got := e.LayerCapacities(&s); i < len(e.Plan.Learned) && len(got) != len(e.Plan.Learned[i]) {
+			t.Errorf("budget %v: capacities of %d layers", u.budget, len(got))
+		}
+	}
+	if nearer == 0 {
+		t.Error("nothing was learned")
+	}
+}
+
+// What is judged holds what is screened, and the teacher is no distance away from itself.
+func TestPlannerSamples(t *testing.T) {
+	tr := openImageRun(t, elasticEncoder(t, "vit"), 0, func(o *Options) { o.Steps, o.Batch = 20, 8 })
+	p, err := tr.planner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := tr.elastic.Full()
+	for name, s := range map[string]*sample{"judged": &p.judged, "screened": &p.screened} {
+		if d := p.distance(s, &full); math.Abs(d) > 1e-6 {
+			t.Errorf("%s: distance %v of everything", name, d)
+		}
+	}
+	if got, of := p.screened.want.Rows, p.judged.want.Rows; got >= of {
+		t.Errorf("%d tokens are screened of %d that are judged", got, of)
+	}
+	again := p.screened.batch.Hidden(tape.New(false), nil)
+	for i, v := range again.Data {
+		if v != p.judged.want.Data[i] {
+			t.Fatalf("the teacher's output at %d: %v on what is screened, %v on what is judged", i, v, p.judged.want.Data[i])
+		}
+	}
+}
