@@ -51,17 +51,13 @@ func (t *Trainer) planner() (*planner, error) {
 	return p, nil
 }
 
-// distance is how far from the teacher a setting is: the KL where it is part of the loss, as
-// it is what predictions are told apart by, and else the loss.
+// distance is how far from the teacher a setting is.
 func (p *planner) distance(on *sample, s *routing.Setting) float64 {
 	p.student.Reset()
 	got := on.batch.Hidden(p.student, p.elastic.NewPass(routing.TopK, *s))
 	d := on.batch.Distance(&Comparison{Options: &p.Options, TeacherTape: on.teacher, StudentTape: p.student, Teacher: on.want, Student: got})
 	p.passed += on.batch.Layout().Rows()
-	if d.KL != nil {
-		return *d.KL
-	}
-	return d.Loss
+	return d.criterion()
 }
 
 // plan measures how each budget of a grid is best met: first by every set of selectors that

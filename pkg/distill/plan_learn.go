@@ -16,19 +16,24 @@ const (
 	worthwhile = 0.01
 )
 
-// learn looks for capacities that differ from layer to layer, starting at each budget from
-// the better of the uniform plan and what was found for the budget above, cut evenly. All of
-// it together takes about as much work as training did; each budget may use what those above
-// it left.
+// learn looks for capacities that differ from layer to layer. At each budget it starts from
+// the best of the uniform plan, a knapsack of what selectors cost one by one, and what was
+// found for the budget above, cut evenly. All of it together takes about as much work as
+// training did; each budget may use what those above it left.
 func (p *planner) learn(ctx context.Context, uniform []met) error {
 	e, o := p.elastic, &p.Options
-	learned := make([][][routing.Selectors]float64, len(uniform))
 	p.passed = 0
 	allowance := passesPerStep * o.Steps * o.Batch * o.Context
+	sensitivities, err := p.sensitivities(ctx)
+	if err != nil {
+		return err
+	}
+	learned := e.Learn(e.Plan.Budgets, sensitivities, o.Context)
 	for i := len(uniform) - 1; i >= 0; i-- {
 		best := uniform[i]
-		if i+1 < len(uniform) {
-			if s, ok := e.Cut(learned[i+1], best.budget, o.Context); ok {
+		starts := learned[i:min(i+2, len(learned))] // of this budget and the one above
+		for _, c := range starts {
+			if s, ok := e.Cut(c, best.budget, o.Context); ok {
 				if d := p.distance(&p.judged, &s); d < best.distance {
 					best.setting, best.distance = s, d
 				}
@@ -96,4 +101,33 @@ func (p *planner) swaps(ctx context.Context, s *routing.Setting) ([]routing.Swap
 		moves[i].Distance = p.distance(&p.screened, &after) - base
 	}
 	return p.elastic.Swaps(moves), nil
+}
+
+// probes are the capacities at which a selector of a layer is measured by itself.
+var probes = []float64{0.125, 0.25, 0.5, 0.75}
+
+// sensitivities measures every selector of every layer by itself.
+func (p *planner) sensitivities(ctx context.Context) ([]routing.Sensitivity, error) {
+	e := p.elastic
+	var out []routing.Sensitivity
+	for _, l := range e.Layers {
+		for _, sel := range e.Selectors {
+			one := routing.Sensitivity{Layer: l, Selector: sel}
+			for _, c := range probes {
+				if err := ctx.Err(); err != nil {
+					return nil, err
+				}
+				s := e.Probe(l, sel, c, p.Options.Context)
+				kept := e.Capacity(&s, l, sel)
+				if n := len(one.Capacities); n > 0 && kept <= one.Capacities[n-1] || kept >= 1 {
+					continue // too few units to tell these apart
+				}
+				one.Capacities, one.Distance = append(one.Capacities, kept), append(one.Distance, p.distance(&p.screened, &s))
+			}
+			if len(one.Capacities) > 0 {
+				out = append(out, one)
+			}
+		}
+	}
+	return out, nil
 }
