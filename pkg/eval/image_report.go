@@ -22,6 +22,8 @@ type ImageReport struct {
 	Results   []ImageResult `json:"results"`
 	// Baselines, one after the other, each at every budget below 1.
 	Baselines []BaselineResult `json:"baselines,omitempty"`
+	// Calibration is of static baselines, nil where there are none.
+	Calibration *Calibration `json:"calibration,omitempty"`
 }
 
 // ImageTeacher is the pretrained encoder's measurement. Accuracies are there where there is
@@ -87,5 +89,5 @@ func (r *ImageReport) Text(w io.Writer) error {
 	if err := tw.Flush(); err != nil {
 		return err
 	}
-	return baselineText(w, r.Baselines)
+	return baselineText(w, r.Baselines, r.Calibration)
 }

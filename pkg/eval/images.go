@@ -41,7 +41,12 @@ func Images(ctx context.Context, m *model.Encoder, e *routing.Elastic, set Image
 		}
 		r.students = append(r.students, &imageStudent{student: s})
 	}
-	others, err := baselines(e, r.tokens, o)
+	if o.needsCalibration(e) {
+		if r.calibrated, err = r.calibrator(o); err != nil {
+			return nil, err
+		}
+	}
+	others, err := baselines(ctx, m.Body(), e, r.tokens, o, r.calibrated)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +82,8 @@ type imageRun struct {
 		spent
 		seen
 	}
-	students []*imageStudent
+	students   []*imageStudent
+	calibrated *calibrator // nil without static baselines
 }
 
 // imageStudent is the elastic encoder at one budget.
@@ -189,6 +195,9 @@ func (r *imageRun) report(first model.Images) *ImageReport {
 	rep := &ImageReport{
 		Schema: Schema, Task: "image", ImageSize: first.Height, Tokens: r.tokens, Images: n, Threads: kernel.Threads(), Results: []ImageResult{},
 		Teacher: ImageTeacher{Seconds: r.pretrained.seconds, ImagesPerSecond: float64(n) / r.pretrained.seconds},
+	}
+	if r.calibrated != nil {
+		rep.Calibration = &r.calibrated.Calibration
 	}
 	rep.Teacher.Top1, rep.Teacher.Top5 = r.pretrained.accuracy()
 	for _, s := range r.students {

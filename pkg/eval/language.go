@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"time"
 
 	"github.com/elastiformer/elastiformer/internal/kernel"
@@ -34,6 +33,10 @@ type Options struct {
 	// Baselines are measured at every budget below 1, at the same compute.
 	Baselines []Baseline
 	Seed      uint64 // of what baselines draw
+	// CalibrationWindows and CalibrationImages are what static baselines are chosen from, windows of
+	// the length of those evaluated and pictures of their size; nil: the data evaluated itself.
+	CalibrationWindows [][]int32
+	CalibrationImages  ImageSet
 	// Progress, unless nil, is told how many windows are done.
 	Progress func(done, total int)
 }
@@ -49,6 +52,9 @@ func Language(ctx context.Context, m *model.Model, e *routing.Elastic, windows [
 	m.UseContext(len(windows[0]))
 	r, err := newRun(m, e, len(windows[0]), o)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.addBaselines(ctx, e, windows, o); err != nil {
 		return nil, err
 	}
 	r.warmUp(windows[0])
@@ -78,6 +84,7 @@ type run struct {
 	length           int // tokens in a window
 	teacher, student *tape.Tape
 	students         []*student
+	calibrated       *calibrator // nil without static baselines
 	loss             losses
 	spent                // by the teacher
 	tokens           int // tokens read
@@ -102,7 +109,8 @@ type student struct {
 	baseline Baseline // empty: e itself
 	elastic  *routing.Elastic
 	setting  routing.Setting
-	pass     *routing.Pass // nil for a model without routers
+	pass     *routing.Pass   // nil for a model without routers
+	static   *routing.Static // in its place, unless nil
 	loss     losses
 	kl       []float64 // per scored position, or picture
 	agree    int
@@ -118,30 +126,19 @@ func newRun(m *model.Model, e *routing.Elastic, length int, o Options) (*run, er
 		}
 		r.students = append(r.students, s)
 	}
-	others, err := baselines(e, length, o)
-	r.students = append(r.students, others...)
-	return r, err
+	return r, nil
 }
 
-// baselines makes the students of the baselines, in the order of the report.
-func baselines(e *routing.Elastic, length int, o Options) ([]*student, error) {
-	var out []*student
-	for _, kind := range o.Baselines {
-		for _, budget := range o.Budgets {
-			if budget == 1 || e == nil {
-				continue
-			}
-			s, err := newStudent(e.Untrained(o.Seed), budget, length, routing.TopK)
-			if err != nil {
-				return nil, err
-			}
-			if s.baseline = kind; kind == Random {
-				s.pass.Random = rand.New(rand.NewPCG(o.Seed, uint64(len(out))))
-			}
-			out = append(out, s)
+// addBaselines adds the students of the baselines.
+func (r *run) addBaselines(ctx context.Context, e *routing.Elastic, windows [][]int32, o Options) (err error) {
+	if o.needsCalibration(e) {
+		if r.calibrated, err = r.calibrator(windows, o); err != nil {
+			return err
 		}
 	}
-	return out, nil
+	others, err := baselines(ctx, r.model.Body(), e, r.length, o, r.calibrated)
+	r.students = append(r.students, others...)
+	return err
 }
 
 func newStudent(e *routing.Elastic, budget float64, length int, sel routing.Selection) (*student, error) {
@@ -162,6 +159,9 @@ func newStudent(e *routing.Elastic, budget float64, length int, sel routing.Sele
 
 // router is the student's, or none.
 func (s *student) router() model.Router {
+	if s.static != nil {
+		return s.static
+	}
 	if s.pass == nil {
 		return nil
 	}
@@ -261,6 +261,9 @@ func (r *run) report(windows int) *Report {
 	rep := &Report{
 		Schema: Schema, Task: "causal-lm", Context: r.length, Windows: windows,
 		Tokens: r.loss.count, Threads: kernel.Threads(), Results: []Result{},
+	}
+	if r.calibrated != nil {
+		rep.Calibration = &r.calibrated.Calibration
 	}
 	loss, ppl, sd := r.loss.summary()
 	rep.Teacher = Teacher{Loss: loss, Perplexity: ppl, PerplexityError: sd, Seconds: r.seconds, TokensPerSecond: float64(r.tokens) / r.seconds}

@@ -22,6 +22,8 @@ type Report struct {
 	Results   []Result `json:"results"`
 	// Baselines, one after the other, each at every budget below 1.
 	Baselines []BaselineResult `json:"baselines,omitempty"`
+	// Calibration is of static baselines, nil where there are none.
+	Calibration *Calibration `json:"calibration,omitempty"`
 }
 
 // Outcome is what an evaluation of any task says of one budget; what it did not measure is nil.

@@ -29,7 +29,7 @@ func (r *Report) Text(w io.Writer) error {
 	if err := tw.Flush(); err != nil {
 		return err
 	}
-	if err := baselineText(w, r.Baselines); err != nil {
+	if err := baselineText(w, r.Baselines, r.Calibration); err != nil {
 		return err
 	}
 	if !r.Causal {
@@ -40,12 +40,12 @@ func (r *Report) Text(w io.Writer) error {
 }
 
 // baselineText writes what baselines give, if there are any.
-func baselineText(w io.Writer, results []BaselineResult) error {
+func baselineText(w io.Writer, results []BaselineResult, c *Calibration) error {
 	if len(results) == 0 {
 		return nil
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(tw, "baseline\tbudget\tcompute\tKL\tagreement\tcosine\t")
+	fmt.Fprintln(tw, "baseline\tbudget\tcompute\tKL\tagreement\tcosine\tbudget met\t")
 	for _, b := range results {
 		var kl, cosine *float64
 		if b.KL != nil {
@@ -54,9 +54,17 @@ func baselineText(w io.Writer, results []BaselineResult) error {
 		if b.Cosine != nil {
 			cosine = &b.Cosine.Tokens
 		}
-		fmt.Fprintf(tw, "%s\t%.4g\t%.3f\t%s\t%s\t%s\t\n", b.Baseline, b.Budget, b.Compute, figure("%.4f", kl), figure("%.3f", b.Agreement), figure("%.4f", cosine))
+		met := "yes"
+		if !b.Reached {
+			met = "no"
+		}
+		fmt.Fprintf(tw, "%s\t%.4g\t%.3f\t%s\t%s\t%s\t%s\t\n", b.Baseline, b.Budget, b.Compute, figure("%.4f", kl), figure("%.3f", b.Agreement), figure("%.4f", cosine), met)
 	}
-	return tw.Flush()
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, calibrationNote(c))
+	return err
 }
 
 // CSV writes one line per budget, numbers in full precision.
