@@ -42,6 +42,7 @@ type evalOptions struct {
 	precision       precision
 	plan            string
 	baselines       []string
+	calibration     []string
 	maps            string
 }
 
@@ -55,6 +56,7 @@ func (o *evalOptions) addFlags(fs *pflag.FlagSet) {
 	addSelectFlag(fs, &o.selection)
 	addPlanFlag(fs, &o.plan)
 	fs.StringSliceVar(&o.baselines, "baseline", nil, "measure these beside it at the same compute, of "+strings.Join(eval.Baselines, ", "))
+	fs.StringArrayVar(&o.calibration, "calibration-data", nil, "`path` of the text or pictures from which the baselines magnitude and layers are chosen; without it the first of --data, to their advantage")
 	fs.StringVar(&o.maps, "save-maps", "", "images: draw which patches of a few pictures every layer kept, a PNG for each budget below 1, and what a masked autoencoder reconstructs, into this `folder`")
 	o.precision.addFlag(fs, precisionF32)
 	fs.StringVar(&o.csv, "csv", "", "write the table to this `file` too")
@@ -62,7 +64,7 @@ func (o *evalOptions) addFlags(fs *pflag.FlagSet) {
 	boundedVar(fs, &o.maxKL, "max-kl", "", math.Inf(1), 0, math.Inf(1), "fail with exit status 3 if a budget's mean `KL` is above")
 	boundedVar(fs, &o.minAgreement, "min-agreement", "", 0, 0, 1, "fail with exit status 3 if a budget's `agreement` is below")
 	boundedVar(fs, &o.maxSecondsRatio, "max-seconds-ratio", "", math.Inf(1), 0, math.Inf(1), "fail with exit status 3 if a budget takes more than this `share` of the teacher's time")
-	commandLineOnly(fs, "csv", "force", "save-maps")
+	commandLineOnly(fs, "csv", "force", "save-maps", "calibration-data")
 }
 
 // addSelectFlag declares --select.
@@ -141,8 +143,11 @@ func runEval(ctx context.Context, opts evalOptions, std streams) (err error) {
 	if opts.context != 0 && opts.context < leastContext {
 		return usageErrorf("--context %d: a window needs at least %d tokens", opts.context, leastContext)
 	}
-	if err := opts.checkData(); err != nil {
+	if err := opts.checkData(opts.calibration...); err != nil {
 		return err
+	}
+	if opts.typed("calibration-data") && !slices.ContainsFunc(opts.baselines, func(b string) bool { return eval.Baseline(b).Static() }) {
+		return usageErrorf("--calibration-data is for --baseline %s and %s", eval.Magnitude, eval.Layers)
 	}
 	for _, b := range opts.baselines {
 		if !slices.Contains(eval.Baselines, b) {
@@ -209,7 +214,17 @@ func (o *evalOptions) measure(ctx context.Context, c *checkpoint, std streams) (
 	if len(budgets) == 0 {
 		budgets = reachableDefaults(c, o.context, selection)
 	}
-	return evaluate(ctx, c, windows, o.options(budgets, selection), o.globalOptions, std)
+	m := o.options(budgets, selection)
+	if len(o.calibration) > 0 {
+		other, err := o.open(ctx, o.calibration, o.globalOptions, std)
+		if err != nil {
+			return nil, err
+		}
+		if m.CalibrationWindows, err = c.evalWindows(other, o.context, 0); err != nil {
+			return nil, err
+		}
+	}
+	return evaluate(ctx, c, windows, m, o.globalOptions, std)
 }
 
 // measureImages is measure for an encoder.
@@ -239,7 +254,17 @@ func (o *evalOptions) measureImages(ctx context.Context, c *checkpoint, std stre
 	}
 	part := set.first(ctx, o.limit)
 	defer closeInto(part, &err)
-	return evaluateImages(ctx, c, part, o.options(budgets, selection), o.globalOptions, std)
+	m := o.options(budgets, selection)
+	if len(o.calibration) > 0 {
+		other, err := o.openPictures(ctx, c, o.calibration, o.globalOptions, std)
+		if err != nil {
+			return nil, err
+		}
+		calibration := other.first(ctx, 0)
+		defer closeInto(calibration, &err)
+		m.CalibrationImages = calibration
+	}
+	return evaluateImages(ctx, c, part, m, o.globalOptions, std)
 }
 
 // options are what is measured.
