@@ -110,3 +110,26 @@ func TestStaticBaselinesOfImages(t *testing.T) {
 		}
 	}
 }
+
+// What cannot be pruned enough, or is too coarse, says so in its row; a budget that nothing whole
+// fits under is the full model.
+func TestStaticBaselinesOutOfReach(t *testing.T) {
+	_, m := modeltest.Open(t, modeltest.Shape{Family: "llama-moe", Layers: 2})
+	if m.Mixture.Experts == 0 {
+		t.Fatal("the model has no experts of its own")
+	}
+	e := routingtest.Attach(t, m, routing.Options{Selectors: []routing.Selector{routing.AttnTokens, routing.MLPTokens}, Layers: routingtest.Layers(m.Config)})
+	report, err := eval.Language(t.Context(), m, e, modeltest.Windows(newRand(1), m, 2, 24), eval.Options{
+		Budgets: []float64{0.3, 0.995}, Selection: routing.TopK, Baselines: []eval.Baseline{eval.Magnitude, eval.Layers},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pruned, full := report.Baselines[0], report.Baselines[3]
+	if pruned.Reached || pruned.Compute <= 0.31 || !(pruned.KL.Mean > 0) {
+		t.Errorf("a mixture pruned: %+v", pruned)
+	}
+	if !full.Reached || full.Compute != 1 || full.KL.Mean != 0 {
+		t.Errorf("no module left out: %+v", full)
+	}
+}

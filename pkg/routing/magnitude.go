@@ -97,7 +97,7 @@ func (a *Magnitudes) Prune(budget float64, tokens int) *Static {
 		if cost > goal+slack {
 			continue
 		}
-		miss := [2]float64{max(0, goal-cost-slack), math.Abs(float64(heads)/float64(c.Heads) - float64(neurons)/float64(c.FeedForward))}
+		miss := [2]float64{max(0, goal-cost-slack), math.Abs(float64(heads)/float64(c.Heads) - float64(neurons)/float64(max(1, c.FeedForward)))}
 		if slices.Compare(miss[:], least[:]) < 0 {
 			best, least = s, miss
 		}
@@ -106,7 +106,7 @@ func (a *Magnitudes) Prune(budget float64, tokens int) *Static {
 }
 
 // afford is the number of neurons beside so many heads whose cost is nearest to the goal and
-// not above the most.
+// not above the most, at least one; a model without neurons to prune has no choice.
 func (a *Magnitudes) afford(heads int, goal, most float64, tokens int) int {
 	f := a.blocks.FeedForward
 	one := float64(a.keep(heads, 1).Cost(tokens))
