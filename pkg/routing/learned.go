@@ -20,7 +20,7 @@ func (e *Elastic) learned(g goal) (s Setting, ok bool) {
 	if i := slices.Index(e.Plan.Budgets, g.budget); i >= 0 {
 		// As it was measured: the nearest point of the path may round to other units.
 		s := e.as(sharesOf(e.Plan.Learned[i]), g)
-		if e.miss(&s, g) <= 2*near {
+		if e.miss(&s, g) <= Tolerance {
 			return s, true
 		}
 	}

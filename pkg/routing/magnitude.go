@@ -79,9 +79,6 @@ func largest(sums []float64, k int) []int32 {
 	return order
 }
 
-// Tolerance is how far from a budget the compute may be.
-const Tolerance = 0.01
-
 // Prune keeps the same number of heads and the same number of neurons in every layer, those of
 // the largest activations, at least one of each. Of the pairs of numbers that come within
 // Tolerance of a budget for windows of T tokens it takes the one whose shares of heads and of

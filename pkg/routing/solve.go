@@ -105,9 +105,11 @@ func (e *Elastic) plans(on []Selector, g goal) []shares {
 	return plans
 }
 
-// near is how far from the budget the first plan may end before others are tried:
-// half of what a budget promises.
-const near = 0.005
+// Tolerance is how far from a budget the compute may be.
+const Tolerance = 0.01
+
+// near is how far from the budget the first plan may end before others are tried.
+const near = Tolerance / 2
 
 // nearest makes a setting of the first plan that ends near the goal, or of the one
 // that ends nearest: with few layers and heads the steps may be coarse. Where none ends
