@@ -18,7 +18,7 @@ const (
 
 // learn looks for capacities that differ from layer to layer. At each budget it starts from
 // the best of the uniform plan, a knapsack of what selectors cost one by one, and what was
-// found for the budget above, cut evenly. All of it together takes about as much work as
+// found for the budget above. All of it together takes about as much work as
 // training did; each budget may use what those above it left.
 func (p *planner) learn(ctx context.Context, uniform []met) error {
 	e, o := p.elastic, &p.Options
@@ -33,7 +33,7 @@ func (p *planner) learn(ctx context.Context, uniform []met) error {
 		best := uniform[i]
 		starts := learned[i:min(i+2, len(learned))] // of this budget and the one above
 		for _, c := range starts {
-			if s, ok := e.Cut(c, best.budget, o.Context); ok {
+			if s, ok := e.Meet(c, best.budget, o.Context); ok {
 				if d := p.distance(&p.judged, &s); d < best.distance {
 					best.setting, best.distance = s, d
 				}

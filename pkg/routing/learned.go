@@ -33,10 +33,11 @@ func (e *Elastic) as(c []shares, g goal) Setting {
 	return e.settle(c, g, e.spread())
 }
 
-// Cut lowers capacities (L), on the straight way to the least there can be, until they meet
-// a budget; ok is false where whole units do not come near it.
-func (e *Elastic) Cut(c [][Selectors]float64, budget float64, tokens int) (s Setting, ok bool) {
-	return e.follow(&Plan{Budgets: []float64{1}, Learned: [][][Selectors]float64{c}}, e.goal(budget, tokens))
+// Meet moves capacities (L) straight towards the least there can be, or towards everything,
+// until they meet a budget; ok is false where whole units do not come near it.
+func (e *Elastic) Meet(c [][Selectors]float64, budget float64, tokens int) (s Setting, ok bool) {
+	halfway := Plan{Budgets: []float64{0.5}, Learned: [][][Selectors]float64{c}}
+	return e.follow(&halfway, e.goal(budget, tokens))
 }
 
 // follow makes the setting at the point of a plan's path that meets a goal.
