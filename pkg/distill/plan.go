@@ -2,6 +2,7 @@ package distill
 
 import (
 	"context"
+	"math"
 
 	"github.com/elastiformer/elastiformer/internal/tape"
 	"github.com/elastiformer/elastiformer/pkg/routing"
@@ -74,37 +75,28 @@ func (t *Trainer) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	uniform, err := p.sets(ctx)
-	if err != nil || !e.CanLearn() {
+	if err := p.sets(ctx); err != nil || !e.CanLearn() {
 		return err
 	}
-	return p.learn(ctx, uniform)
+	return p.learn(ctx)
 }
 
-// met is a budget with the best setting found for it.
-type met struct {
-	budget, distance float64
-	setting          routing.Setting
-}
-
-// sets plans by sets of selectors and returns what was best at each budget.
-func (p *planner) sets(ctx context.Context) ([]met, error) {
-	var found []met
+// sets plans by sets of selectors.
+func (p *planner) sets(ctx context.Context) error {
 	for _, budget := range planGrid {
 		var on []routing.Selector
-		best := met{budget: budget}
+		least := math.Inf(1)
 		for _, c := range p.elastic.Choices(budget, p.Options.Context) {
 			if err := ctx.Err(); err != nil {
-				return nil, err
+				return err
 			}
-			if d := p.distance(&p.judged, &c.Setting); on == nil || d < best.distance {
-				on, best.distance, best.setting = c.On, d, c.Setting
+			if d := p.distance(&p.judged, &c.Setting); on == nil || d < least {
+				on, least = c.On, d
 			}
 		}
 		if on != nil {
 			p.elastic.Plan.Add(budget, on)
-			found = append(found, best)
 		}
 	}
-	return found, nil
+	return nil
 }

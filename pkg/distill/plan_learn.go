@@ -16,11 +16,17 @@ const (
 	worthwhile = 0.01
 )
 
+// met is a budget with the best setting found for it.
+type met struct {
+	budget, distance float64
+	setting          routing.Setting
+}
+
 // learn looks for capacities that differ from layer to layer. At each budget it starts from
 // the best of the uniform plan, a knapsack of what selectors cost one by one, and what was
-// found for the budget above. All of it together takes about as much work as
-// training did; each budget may use what those above it left.
-func (p *planner) learn(ctx context.Context, uniform []met) error {
+// found for the budget above. All of it together takes about as much work as training did;
+// each budget may use what those above it left.
+func (p *planner) learn(ctx context.Context) error {
 	e, o := p.elastic, &p.Options
 	p.passed = 0
 	allowance := passesPerStep * o.Steps * o.Batch * o.Context
@@ -28,18 +34,15 @@ func (p *planner) learn(ctx context.Context, uniform []met) error {
 	if err != nil {
 		return err
 	}
-	learned := e.Learn(e.Plan.Budgets, sensitivities, o.Context)
-	for i := len(uniform) - 1; i >= 0; i-- {
-		best := uniform[i]
-		starts := learned[i:min(i+2, len(learned))] // of this budget and the one above
-		for _, c := range starts {
-			if s, ok := e.Meet(c, best.budget, o.Context); ok {
-				if d := p.distance(&p.judged, &s); d < best.distance {
-					best.setting, best.distance = s, d
-				}
-			}
+	budgets := e.Plan.Budgets
+	learned := e.Learn(budgets, sensitivities, o.Context)
+	for i := len(budgets) - 1; i >= 0; i-- {
+		starts := learned[i:min(i+2, len(learned))] // for this budget, and found for the one above
+		best, err := p.start(budgets[i], starts)
+		if err != nil {
+			return err
 		}
-		best, err := p.swap(ctx, best, allowance*(len(uniform)-i)/len(uniform))
+		best, err = p.swap(ctx, best, allowance*(len(budgets)-i)/len(budgets))
 		if err != nil {
 			return err
 		}
@@ -47,6 +50,23 @@ func (p *planner) learn(ctx context.Context, uniform []met) error {
 	}
 	e.Plan.Learned = learned
 	return nil
+}
+
+// start is the best of the uniform plan and of other capacities for a budget.
+func (p *planner) start(budget float64, others [][][routing.Selectors]float64) (met, error) {
+	s, err := p.elastic.Solve(budget, p.Options.Context, routing.TopK)
+	if err != nil {
+		return met{}, err
+	}
+	best := met{budget: budget, distance: p.distance(&p.judged, &s), setting: s}
+	for _, c := range others {
+		if s, ok := p.elastic.Meet(c, budget, p.Options.Context); ok {
+			if d := p.distance(&p.judged, &s); d < best.distance {
+				best.setting, best.distance = s, d
+			}
+		}
+	}
+	return best, nil
 }
 
 // swap improves a setting by swaps, until a round of them gains little or so many tokens
