@@ -96,6 +96,9 @@ func (p *planner) swap(ctx context.Context, best met, allowance int) (met, error
 			if !ok {
 				continue
 			}
+			if err := ctx.Err(); err != nil {
+				return best, err
+			}
 			tried++
 			if d := p.distance(&p.judged, &s); d < best.distance {
 				best.setting, best.distance = s, d
