@@ -1,6 +1,8 @@
 package distill
 
 import (
+	"context"
+	"errors"
 	"math"
 	"testing"
 
@@ -82,6 +84,30 @@ func TestPlannerSamples(t *testing.T) {
 	for i, v := range again.Data {
 		if v != p.judged.want.Data[i] {
 			t.Fatalf("the teacher's output at %d: %v on what is screened, %v on what is judged", i, v, p.judged.want.Data[i])
+		}
+	}
+}
+
+// A plan is given up when asked, at any stage.
+func TestPlanIsInterrupted(t *testing.T) {
+	tr := openImageRun(t, elasticEncoder(t, "vit"), 0, func(o *Options) { o.Steps, o.Batch = 20, 8 })
+	p, err := tr.planner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.sets(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	at, err := p.start(p.elastic.Plan.Budgets[0], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, swapping := p.swap(ctx, at, math.MaxInt)
+	for name, err := range map[string]error{"sets": p.sets(ctx), "learn": p.learn(ctx), "swap": swapping} {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
