@@ -240,7 +240,7 @@ func (r *imageRun) outcome(s *imageStudent) BaselineResult {
 func (r *imageRun) cosine(s *imageStudent) *Cosine {
 	n := float64(r.set.Len())
 	c := &Cosine{Tokens: s.tokenCosine / n}
-	if r.model.Special > 0 {
+	if r.model.Special > r.model.Vision.Registers { // registers come last
 		c.Class = ratio(s.classCosine, n)
 	}
 	return c

@@ -88,6 +88,10 @@ var encoderFamilies = map[string]encoderFamily{
 		keys:      map[string]any{"pooling": "class_mean", "register_count": uint32(3)},
 		registers: 3, scales: true, wideHead: true,
 	},
+	"vit-registers-mean": {
+		keys:      map[string]any{"activation": "silu", "register_count": uint32(2)},
+		registers: 2, noClass: true,
+	},
 	"vit-distilled": {
 		keys:      map[string]any{"activation": "gelu_tanh", "register_count": uint32(1)},
 		distilled: true, registers: 1, fused: true,
