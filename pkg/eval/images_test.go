@@ -134,7 +134,7 @@ func nearOptional(t *testing.T, what string, got *float64, there bool, want floa
 }
 
 func TestImagesEqualNaive(t *testing.T) {
-	for family, n := range map[string]int{"vit": 250, "vit-post-fused": 30, "vit-mean": 30, "vit-distilled": 30, "vit-bare": 30, "clip": 30} {
+	for family, n := range map[string]int{"vit": 250, "vit-post-fused": 30, "vit-mean": 30, "vit-distilled": 30, "vit-bare": 30, "vit-registers-mean": 30, "clip": 30} {
 		m, e := encoder(t, modeltest.EncoderShape{Family: family, Classes: 11})
 		for _, size := range [][2]int{{24, 24}, {32, 16}} {
 			set := labelled(m, n, size[0], size[1])
