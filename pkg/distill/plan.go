@@ -17,11 +17,11 @@ var planGrid = []float64{
 type planner struct {
 	*Trainer
 	student *tape.Tape
-	judged  sample
-	// screened is a part of what is judged: on it the many moves are measured of which a few
-	// swaps are made.
+	judged  sample // what the plan is measured on
+	// screened is a part of what is judged, on which the search for capacities measures the many
+	// moves of which it judges a few swaps.
 	screened sample
-	passed   int // tokens that went through the student while capacities were learned
+	passed   int // tokens that went through the student in that search
 }
 
 // sample is a batch with the teacher's output on it.
@@ -31,25 +31,22 @@ type sample struct {
 	want    *tape.Var // (T, D)
 }
 
-// screenedShare is how much of what is judged is screened.
-const screenedShare = 0.25
-
 func (t *Trainer) planner() (*planner, error) {
 	p := &planner{Trainer: t, student: tape.New(false)}
-	o := &t.Options
-	tokens := min(t.task.PlanTokens(), o.Steps*o.Batch*o.Context)
-	for _, s := range []struct {
-		sample *sample
-		tokens int
-	}{{&p.judged, tokens}, {&p.screened, int(screenedShare * float64(tokens))}} {
-		batch, err := t.task.First(s.tokens)
-		if err != nil {
-			return nil, err
-		}
-		teacher := tape.New(false)
-		*s.sample = sample{batch: batch, teacher: teacher, want: batch.Hidden(teacher, nil)}
+	var err error
+	p.judged, err = p.sample(1)
+	return p, err
+}
+
+// sample runs the teacher over a share of what the plan is measured on.
+func (p *planner) sample(share float64) (sample, error) {
+	o := &p.Options
+	batch, err := p.task.First(int(share * float64(min(p.task.PlanTokens(), o.Steps*o.Batch*o.Context))))
+	if err != nil {
+		return sample{}, err
 	}
-	return p, nil
+	teacher := tape.New(false)
+	return sample{batch: batch, teacher: teacher, want: batch.Hidden(teacher, nil)}, nil
 }
 
 // distance is how far from the teacher a setting is.

@@ -7,6 +7,8 @@ import (
 )
 
 const (
+	// screenedShare is how much of what is judged is screened.
+	screenedShare = 0.25
 	// passesPerStep is what a training step takes for every token of its batch, in forward
 	// passes: one of the teacher, one of the student, and its backward pass.
 	passesPerStep = 4
@@ -26,8 +28,11 @@ type met struct {
 // the best of the uniform plan, a knapsack of what selectors cost one by one, and what was
 // found for the budget above. All of it together takes about as much work as training did;
 // each budget may use what those above it left.
-func (p *planner) learn(ctx context.Context) error {
+func (p *planner) learn(ctx context.Context) (err error) {
 	e, o := p.elastic, &p.Options
+	if p.screened, err = p.sample(screenedShare); err != nil {
+		return err
+	}
 	p.passed = 0
 	allowance := passesPerStep * o.Steps * o.Batch * o.Context
 	sensitivities, err := p.sensitivities(ctx)
