@@ -66,17 +66,18 @@ func addMagnitudes(sums []float64, x kernel.Mat) {
 	})
 }
 
-// largest lists the k units of the largest sums, ascending; the lower index goes first
-// among equals.
-func largest(sums []float64, k int) []int32 {
-	order := make([]int32, len(sums))
-	for i := range order {
-		order[i] = int32(i)
+// ranked lists the units of each layer, those of the largest sums first; the lower index goes
+// first among equals.
+func ranked(sums [][]float64) [][]int32 {
+	ranks := make([][]int32, len(sums))
+	for l, s := range sums {
+		ranks[l] = make([]int32, len(s))
+		for i := range ranks[l] {
+			ranks[l][i] = int32(i)
+		}
+		slices.SortStableFunc(ranks[l], func(a, b int32) int { return cmp.Compare(s[b], s[a]) })
 	}
-	slices.SortStableFunc(order, func(a, b int32) int { return cmp.Compare(sums[b], sums[a]) })
-	order = order[:k]
-	slices.Sort(order)
-	return order
+	return ranks
 }
 
 // Prune keeps the same number of heads and the same number of neurons in every layer, those of
@@ -85,44 +86,54 @@ func largest(sums []float64, k int) []int32 {
 // neurons differ least; else what comes nearest from below, or the least there is.
 func (a *Magnitudes) Prune(budget float64, tokens int) *Static {
 	c := &a.blocks.Config
+	p := pruning{config: c, heads: ranked(a.Heads), neurons: ranked(a.Neurons)}
+	each := 0.0 // multiply-accumulates of one neuron in every layer
+	if c.FeedForward > 1 {
+		each = float64(p.keep(1, 2).Cost(tokens) - p.keep(1, 1).Cost(tokens))
+	}
 	goal, slack := budget*float64(c.BlockMACs(tokens)), Tolerance*float64(c.BlockMACs(tokens))
-	best, least := a.keep(1, 1), [2]float64{math.Inf(1), math.Inf(1)}
+	best, least := [2]int{1, 1}, [2]float64{math.Inf(1), math.Inf(1)}
 	for heads := 1; heads <= c.Heads; heads++ {
-		neurons := a.afford(heads, goal, goal+slack, tokens)
-		s := a.keep(heads, neurons)
-		cost := float64(s.Cost(tokens))
+		one := float64(p.keep(heads, 1).Cost(tokens))
+		neurons := afford(c.FeedForward, goal-one, goal+slack-one, each)
+		cost := one + each*float64(neurons-1)
 		if cost > goal+slack {
 			continue
 		}
 		miss := [2]float64{max(0, goal-cost-slack), math.Abs(float64(heads)/float64(c.Heads) - float64(neurons)/float64(max(1, c.FeedForward)))}
 		if slices.Compare(miss[:], least[:]) < 0 {
-			best, least = s, miss
+			best, least = [2]int{heads, neurons}, miss
 		}
 	}
-	return best
+	return p.keep(best[0], best[1])
 }
 
-// afford is the number of neurons beside so many heads whose cost is nearest to the goal and
-// not above the most, at least one; a model without neurons to prune has no choice.
-func (a *Magnitudes) afford(heads int, goal, most float64, tokens int) int {
-	f := a.blocks.FeedForward
-	one := float64(a.keep(heads, 1).Cost(tokens))
-	each := (float64(a.keep(heads, f).Cost(tokens)) - one) / float64(max(1, f-1))
+// afford is the number of n neurons whose cost, of those beyond the first, is nearest to the
+// goal and not above the most, at least one; where there are none to prune it is all.
+func afford(n int, goal, most, each float64) int {
 	if each <= 0 {
-		return f
+		return n
 	}
-	n := int(min(math.Round((goal-one)/each), math.Floor((most-one)/each))) + 1
-	return min(max(n, 1), f)
+	return min(max(int(min(math.Round(goal/each), math.Floor(most/each)))+1, 1), n)
+}
+
+// pruning makes choices of the units that come first.
+type pruning struct {
+	config         *model.Config
+	heads, neurons [][]int32 // (L, H) and (L, F) in order of preference
 }
 
 // keep makes the choice of so many heads and neurons.
-func (a *Magnitudes) keep(heads, neurons int) *Static {
-	s := NewStatic(&a.blocks.Config)
-	for l := range a.Heads {
-		s.Keep(l, model.Attention, len(a.Heads[l]), largest(a.Heads[l], heads))
-		if n := len(a.Neurons[l]); n > 0 {
-			s.Keep(l, model.FeedForward, n, largest(a.Neurons[l], neurons))
+func (p *pruning) keep(heads, neurons int) *Static {
+	s := NewStatic(p.config)
+	for l := range p.heads {
+		s.Keep(l, model.Attention, len(p.heads[l]), ascending(p.heads[l][:heads]))
+		if n := len(p.neurons[l]); n > 0 {
+			s.Keep(l, model.FeedForward, n, ascending(p.neurons[l][:neurons]))
 		}
 	}
 	return s
 }
+
+// ascending is a sorted copy.
+func ascending(units []int32) []int32 { return slices.Sorted(slices.Values(units)) }
