@@ -75,12 +75,12 @@ func (o *Options) needsCalibration(e *routing.Elastic) bool {
 // baselines makes the students of the baselines, in the order of the report. c is nil where
 // none of them is static.
 func baselines(ctx context.Context, b *model.Blocks, e *routing.Elastic, length int, o Options, c *calibrator) ([]*student, error) {
+	if e == nil {
+		return nil, nil
+	}
+	budgets := slices.DeleteFunc(slices.Clone(o.Budgets), func(b float64) bool { return b == 1 })
 	var out []*student
 	for _, kind := range o.Baselines {
-		if e == nil {
-			break
-		}
-		budgets := slices.DeleteFunc(slices.Clone(o.Budgets), func(b float64) bool { return b == 1 })
 		if kind.Static() {
 			static, err := c.choose(ctx, kind, b, budgets, length)
 			if err != nil {

@@ -19,7 +19,7 @@ func (e *Elastic) learned(g goal) (s Setting, ok bool) {
 	}
 	if i := slices.Index(e.Plan.Budgets, g.budget); i >= 0 {
 		// As it was measured: the nearest point of the path may round to other units.
-		s := e.as(sharesOf(e.Plan.Learned[i]), g)
+		s := e.settingOf(sharesOf(e.Plan.Learned[i]), g)
 		if e.miss(&s, g) <= Tolerance {
 			return s, true
 		}
@@ -27,8 +27,8 @@ func (e *Elastic) learned(g goal) (s Setting, ok bool) {
 	return e.follow(&e.Plan, g)
 }
 
-// as is the setting of capacities (L) at the cost they have.
-func (e *Elastic) as(c []shares, g goal) Setting {
+// settingOf is the setting of capacities (L) at the cost they have.
+func (e *Elastic) settingOf(c []shares, g goal) Setting {
 	g.cost = e.relaxedCost(c, g.budget, g.tokens)
 	return e.settle(c, g, e.spread())
 }

@@ -70,7 +70,7 @@ func (e *Elastic) moveTargets(now float64, sel Selector, tokens int) []float64 {
 func (e *Elastic) Moved(s *Setting, m Move, tokens int) Setting {
 	c := sharesOf(e.LayerCapacities(s))
 	c[m.Layer][m.Selector] = m.Capacity
-	return e.as(c, e.goal(s.Budget, tokens))
+	return e.settingOf(c, e.goal(s.Budget, tokens))
 }
 
 // Swaps pairs measured moves out of one setting where that promises to come nearer to the
@@ -97,7 +97,7 @@ func (e *Elastic) Swaps(moves []Move) []Swap {
 
 // part is how much of one of its moves a swap makes.
 func (w *Swap) part(m Move) float64 {
-	return min(1, min(-w.Down.Cost, w.Up.Cost)/math.Abs(m.Cost))
+	return min(-w.Down.Cost, w.Up.Cost) / math.Abs(m.Cost)
 }
 
 // Swapped is a setting after a swap, settled for its budget; ok is false where whole units
