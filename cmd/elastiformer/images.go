@@ -75,7 +75,7 @@ func (c *classList) GetSlice() []string { return c.all() }
 // textFlags and imageFlags are for one kind of model alone.
 var (
 	textFlags  = []string{"context", "prompt", "generate", "data-format", "text-field", "template", "force-pre"}
-	imageFlags = []string{"image-size", "classes", "save-maps"}
+	imageFlags = []string{"image-size", "classes", "augment", "save-maps"}
 )
 
 // checkFlags refuses flags on the command line that are for the other kind of model. A configuration may hold values for

@@ -63,6 +63,7 @@ func (o *trainOptions) addFlags(fs *pflag.FlagSet) {
 	boundedVar(fs, &o.WeightDecay, "weight-decay", "", d.WeightDecay, 0, 1e3, "AdamW's weight `decay`")
 	boundedVar(fs, &o.Clip, "clip", "", d.Clip, 0, 1e9, "largest `norm` of the gradient, 0 for no limit")
 	fs.StringVar(&o.loss, "loss", string(d.Loss), "`loss` between student and teacher: "+strings.Join(distill.Losses, ", ")+"; for images "+strings.Join(distill.ImageLosses, ", ")+", or a sum such as cosine=1,kl=0.5; cosine,kl unless given")
+	fs.StringVar(&o.Augment, "augment", d.Augment, "alter pictures in these `ways` while training: "+strings.Join(distill.Augmentations, ", "))
 	boundedVar(fs, &o.Temperature, "temperature", "", d.Temperature, 1e-3, 1e3, "`temperature` of the loss")
 	o.budgets = budgetRange{d.BudgetLow, d.BudgetHigh}
 	fs.Var(&o.budgets, "budgets", "`range` LOW..HIGH from which each sequence draws its budget")

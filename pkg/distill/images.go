@@ -41,6 +41,7 @@ type images struct {
 	data    ImageData
 	heldOut HeldOutImages // or nil
 	parts   []imageLoss
+	augment augmentation
 }
 
 // NewImages makes the task of an encoder: pictures of data to train on, heldOut, which may be
@@ -100,13 +101,19 @@ func parseImageLoss(l Loss, m *model.Encoder) ([]imageLoss, error) {
 }
 
 func (k *images) Check(o *Options) (err error) {
-	k.parts, err = parseImageLoss(o.Loss, k.model)
+	if k.parts, err = parseImageLoss(o.Loss, k.model); err != nil {
+		return err
+	}
+	k.augment, err = parseAugmentation(o)
 	return err
 }
 
 func (k *images) Batch(step int) (Batch, error) {
 	in, err := k.data.Batch(step)
-	return k.batch(in), err
+	if err != nil {
+		return nil, err
+	}
+	return k.batch(k.augment.apply(in, step)), nil
 }
 
 // imagePlanTokens is some hundred small pictures: each gives a single prediction.

@@ -59,7 +59,7 @@ func TestImageRunIsRepeatable(t *testing.T) {
 	for _, family := range []string{"vit-post-fused", "clip-noclass"} {
 		path := elasticEncoder(t, family)
 		start := func() *Trainer {
-			return openImageRun(t, path, 7, func(o *Options) { o.Steps, o.Batch, o.Validate = 6, 5, 2 })
+			return openImageRun(t, path, 7, func(o *Options) { o.Steps, o.Batch, o.Validate, o.Augment = 6, 5, 2, "flip,shift" })
 		}
 		kernel.SetThreads(1)
 		unbroken := start()

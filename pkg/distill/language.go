@@ -2,6 +2,7 @@ package distill
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 
@@ -33,7 +34,12 @@ func NewLanguage(m *model.Model, data Data, heldOut [][]int32, context int) Task
 // Losses lists the losses of language models, the default first.
 var Losses = []string{string(TopKKL), string(ForwardKL), string(ReverseKL)}
 
-func (k *language) Check(o *Options) error { return o.checkLoss(Losses) }
+func (k *language) Check(o *Options) error {
+	if o.Augment != "" {
+		return fmt.Errorf("augmentation %q: text is not altered: %w", o.Augment, ErrOptions)
+	}
+	return o.checkLoss(Losses)
+}
 
 func (k *language) Batch(step int) (Batch, error) { return k.join(k.data.Batch(step)), nil }
 

@@ -30,6 +30,8 @@ type Options struct {
 	Seed         uint64  `json:"seed"`
 	// Precision names the arithmetic the caller gave the model; empty is float32.
 	Precision string `json:"precision,omitempty"`
+	// Augment lists how pictures are altered, such as "flip,shift"; empty is not at all.
+	Augment string `json:"augment,omitempty"`
 }
 
 // Defaults is the reference recipe.

@@ -167,8 +167,8 @@ func TestRestoreRefusesAnotherRun(t *testing.T) {
 		set(&other)
 		refused(t, "other "+name, openRun(t, path, heldOutWindows(1), other), saved, dataHash, ErrMismatch)
 	}
-	if fields := reflect.TypeFor[Options]().NumField(); fields != 18 {
-		t.Errorf("%d options are stored, 18 of them are tested here", fields)
+	if fields := reflect.TypeFor[Options]().NumField(); fields != 19 {
+		t.Errorf("%d options are stored, 19 of them are tested here and in TestRestoreRefusesOtherAugmentation", fields)
 	}
 	refused(t, "other data", openRun(t, path, heldOutWindows(1), o), saved, "another hash", ErrMismatch)
 	refused(t, "other held-out data", openRun(t, path, heldOutWindows(2), o), saved, dataHash, ErrMismatch)
